@@ -18,8 +18,8 @@ kafka_fetch() {
   say "fetching Apache Kafka $kafka_version"
   mkdir -p "$kafka_lib"
   cp "$kafka_pom" "$kafka_lib/pom.xml"
-  retry mvn -B -q -Dstyle.color=never -f "$kafka_lib/pom.xml" "$maven_dependency:copy-dependencies" \
-    -DincludeScope=runtime "-DoutputDirectory=$kafka_lib" >&2 </dev/null ||
+  retry maven -f "$kafka_lib/pom.xml" "$maven_dependency:copy-dependencies" \
+    -DincludeScope=runtime "-DoutputDirectory=$kafka_lib" ||
     die "Maven could not fetch Apache Kafka $kafka_version; is Maven Central reachable?"
   touch "$kafka_lib/.done"
 }

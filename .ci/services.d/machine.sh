@@ -29,6 +29,9 @@ as_root() {
 
 java_release() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p'; }
 
+# maven runs Maven quietly; Debian's colours its output even where no terminal is.
+maven() { mvn -B -q "$@" 2>&1 </dev/null | sed $'s/\e\\[[0-9;]*m//g' >&2; }
+
 # install_packages installs the Debian packages named. Their postinst scripts would start a Redis on its usual port;
 # policy-rc.d forbids that for as long as the installation takes.
 install_packages() {

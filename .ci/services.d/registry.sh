@@ -17,8 +17,8 @@ registry_fetch() {
   say "fetching Apicurio registry $registry_version"
   mkdir -p "$registry_lib"
   local archive=$registry_lib/apicurio-registry-app-$registry_version-all.tar.gz
-  (cd "$registry_lib" && retry mvn -B -q -Dstyle.color=never "$maven_dependency:copy" "-DoutputDirectory=$registry_lib" \
-    "-Dartifact=io.apicurio:apicurio-registry-app:$registry_version:tar.gz:all" >&2 </dev/null) ||
+  (cd "$registry_lib" && retry maven "$maven_dependency:copy" "-DoutputDirectory=$registry_lib" \
+    "-Dartifact=io.apicurio:apicurio-registry-app:$registry_version:tar.gz:all") ||
     die "Maven could not fetch Apicurio registry $registry_version; is Maven Central reachable?"
   tar xzf "$archive" -C "$registry_lib"
   rm "$archive"
