@@ -1,0 +1,288 @@
+package availability
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Stock is everything a task holds of one SKU: its cells, the sums of its pools, what groups have promised, and the
+// reservations that were asked for. With a graph of many locations it may hold a part of the cells; it always holds
+// every pool and demand.
+//
+// A Stock is used by one goroutine at a time, through a Folder of the same graph.
+type Stock struct {
+	SKU      SKU
+	graph    *Graph
+	exists   bool
+	complete bool
+
+	cells   []*Cell // sorted by loc; of locations that the graph has
+	orphans []*Cell // of locations that it does not have: only Reserved counts for anything, and nowhere
+	pools   []Pool  // one per shared pool of the graph
+	demand  []demand
+	lost    []DemandData // demand of groups that the graph does not have
+
+	reservations map[string]*Reservation // nil value: the store has none
+
+	batch batch
+}
+
+type demand struct {
+	group    int32
+	quantity Quantity
+}
+
+// batch is what a batch has done to a Stock so far.
+type batch struct {
+	before     []captured
+	groupAt    []int32 // by group: its place in before, plus one; 0: not captured
+	cells      []*Cell // touched: captured or dirty
+	pools      []int32
+	demand     []GroupID
+	changed    map[string]*Reservation // reservations written, with their state before (nil: none)
+	replace    bool
+	everything bool // publish every level, changed or not
+}
+
+type captured struct {
+	level Level
+	cause int
+}
+
+// NewStock builds the stock of a SKU as a store had it, with the graph that its pools were computed with.
+func NewStock(g *Graph, d *StockData) *Stock {
+	s := &Stock{SKU: d.SKU, graph: g, exists: d.Exists, complete: d.Complete, pools: make([]Pool, g.shared), reservations: make(map[string]*Reservation)}
+	for i := range s.pools {
+		s.pools[i].EffectiveAt = None
+	}
+	for _, p := range d.Pools {
+		if int(p.Number) < len(s.pools) {
+			s.pools[p.Number] = p.Pool
+		}
+	}
+	for _, q := range d.Demand {
+		if i := g.group(q.Group); i >= 0 {
+			s.demand = append(s.demand, demand{i, q.Quantity})
+		} else {
+			s.lost = append(s.lost, q)
+		}
+	}
+	slices.SortFunc(s.demand, func(a, b demand) int { return cmp.Compare(a.group, b.group) })
+	s.Load(d, nil)
+	return s
+}
+
+// Load adds cells and reservations that the stock does not hold yet. A location that was asked for and did not come has
+// no cell in the store.
+func (s *Stock) Load(d *StockData, asked []LocationID) {
+	for i := range d.Cells {
+		c := d.Cells[i]
+		c.loc, c.moved, c.dirty, c.before = s.graph.location(c.Location), 0, false, 0
+		for _, m := range c.Movements {
+			c.moved += m.Quantity
+		}
+		if c.loc < 0 {
+			s.orphans = append(s.orphans, &c)
+		} else if at, ok := s.find(c.loc); !ok {
+			s.cells = slices.Insert(s.cells, at, &c)
+		}
+	}
+	for _, id := range asked {
+		s.cellOf(id)
+	}
+	for _, r := range d.Reservations {
+		if _, ok := s.reservations[r.ID]; !ok {
+			s.reservations[r.ID] = r.Reservation
+		}
+	}
+	s.complete = s.complete || d.Complete
+}
+
+func (s *Stock) find(loc int32) (int, bool) {
+	if n := len(s.cells); n == len(s.graph.locations) {
+		return int(loc), true
+	}
+	return slices.BinarySearchFunc(s.cells, loc, func(c *Cell, loc int32) int { return cmp.Compare(c.loc, loc) })
+}
+
+// peek returns the cell of a location, or nil.
+func (s *Stock) peek(loc int32) *Cell {
+	if at, ok := s.find(loc); ok {
+		return s.cells[at]
+	}
+	return nil
+}
+
+// cell returns the cell of a location of the graph, new and empty if there was none.
+func (s *Stock) cell(loc int32) *Cell {
+	at, ok := s.find(loc)
+	if !ok {
+		l := &s.graph.locations[loc]
+		s.cells = slices.Insert(s.cells, at, newCell(l.ID, l.Since, loc))
+	}
+	return s.cells[at]
+}
+
+// cellOf returns the cell of a location that the graph may not have.
+func (s *Stock) cellOf(id LocationID) *Cell {
+	if loc := s.graph.location(id); loc >= 0 {
+		return s.cell(loc)
+	}
+	i := slices.IndexFunc(s.orphans, func(c *Cell) bool { return c.Location == id })
+	if i < 0 {
+		i = len(s.orphans)
+		s.orphans = append(s.orphans, newCell(id, 0, -1))
+	}
+	return s.orphans[i]
+}
+
+// Missing returns what of a Want the stock does not hold, and whether that is anything.
+func (s *Stock) Missing(w *Want) (Want, bool) {
+	missing := Want{SKU: w.SKU}
+	if !s.complete {
+		missing.All = w.All
+		for _, id := range w.Locations {
+			if !s.holds(id) {
+				missing.Locations = append(missing.Locations, id)
+			}
+		}
+	}
+	for _, id := range w.Reservations {
+		if _, ok := s.reservations[id]; !ok {
+			missing.Reservations = append(missing.Reservations, id)
+		}
+	}
+	return missing, missing.All || len(missing.Locations)+len(missing.Reservations) > 0
+}
+
+func (s *Stock) holds(id LocationID) bool {
+	if loc := s.graph.location(id); loc >= 0 {
+		return s.peek(loc) != nil
+	}
+	return slices.ContainsFunc(s.orphans, func(c *Cell) bool { return c.Location == id })
+}
+
+// GraphVersion is the version of the graph that the stock was computed with.
+func (s *Stock) GraphVersion() int64 { return s.graph.Version }
+
+// Bytes estimates the memory that the stock takes.
+func (s *Stock) Bytes() int {
+	n := 400 + len(s.SKU) + 8*cap(s.cells) + 96*len(s.pools) + 16*len(s.demand)
+	for _, c := range s.cells {
+		n += 208 + 24*len(c.Movements) + 16*len(c.Futures)
+	}
+	for i := range s.pools {
+		n += 16 * len(s.pools[i].Futures)
+	}
+	for id, r := range s.reservations { // order-free: a sum
+		n += 64 + len(id) + r.bytes()
+	}
+	return n
+}
+
+// sumsOf returns the numbers of a pool, which for a pool of one location are those of its cell.
+func (s *Stock) sumsOf(pool int32) sums {
+	if int(pool) < len(s.pools) {
+		return s.pools[pool].sums()
+	}
+	if c := s.peek(s.graph.pools[pool].locations[0]); c != nil {
+		return c.sums()
+	}
+	return sums{}
+}
+
+// settle carries a cell's change into its pool. The cell's sums and futures before the change come with it.
+func (s *Stock) settle(c *Cell, before sums, futures []Future, effectiveAt Instant) {
+	s.touch(c)
+	c.dirty = true
+	if c.loc < 0 {
+		return
+	}
+	number := s.graph.locations[c.loc].pool
+	if number < 0 || int(number) >= len(s.pools) {
+		return
+	}
+	p := &s.pools[number]
+	p.replace(before, c.sums())
+	if !slices.Equal(futures, c.Futures) {
+		p.Futures = addFutures(addFutures(p.Futures, futures, -1), c.Futures, 1)
+	}
+	if after := c.effectiveAt(); after >= p.EffectiveAt {
+		p.EffectiveAt = after
+	} else if effectiveAt == p.EffectiveAt {
+		p.EffectiveAt = None
+		for _, loc := range s.graph.pools[number].locations {
+			if m := s.peek(loc); m != nil {
+				p.EffectiveAt = max(p.EffectiveAt, m.effectiveAt())
+			}
+		}
+	}
+	if !slices.Contains(s.batch.pools, number) {
+		s.batch.pools = append(s.batch.pools, number)
+	}
+}
+
+// touch notes that the batch has to do with the cell.
+func (s *Stock) touch(c *Cell) {
+	if !c.dirty && c.before == 0 {
+		s.batch.cells = append(s.batch.cells, c)
+	}
+}
+
+// reserve changes what is reserved at a location.
+func (s *Stock) reserve(c *Cell, q Quantity) {
+	before, effectiveAt := c.sums(), c.effectiveAt()
+	c.Reserved += q
+	if q > 0 {
+		c.Known = true
+	}
+	s.settle(c, before, c.Futures, effectiveAt)
+}
+
+// promise changes what is reserved at a group.
+func (s *Stock) promise(id GroupID, q Quantity) {
+	if group := s.graph.group(id); group >= 0 {
+		i, ok := slices.BinarySearchFunc(s.demand, group, func(d demand, g int32) int { return cmp.Compare(d.group, g) })
+		if !ok {
+			s.demand = slices.Insert(s.demand, i, demand{group: group})
+		}
+		if s.demand[i].quantity += q; s.demand[i].quantity == 0 {
+			s.demand = slices.Delete(s.demand, i, i+1)
+		}
+	} else {
+		i := slices.IndexFunc(s.lost, func(d DemandData) bool { return d.Group == id })
+		if i < 0 {
+			i = len(s.lost)
+			s.lost = append(s.lost, DemandData{Group: id})
+		}
+		if s.lost[i].Quantity += q; s.lost[i].Quantity == 0 {
+			s.lost = slices.Delete(s.lost, i, i+1)
+		}
+	}
+	if !slices.Contains(s.batch.demand, id) {
+		s.batch.demand = append(s.batch.demand, id)
+	}
+}
+
+// demandOf returns what is reserved at a group.
+func (s *Stock) demandOf(group int32) Quantity {
+	for _, d := range s.demand {
+		if d.group == group {
+			return d.quantity
+		}
+	}
+	return 0
+}
+
+// lostDemand returns what is reserved at a group that may be outside the graph.
+func (s *Stock) lostDemand(id GroupID) Quantity {
+	if g := s.graph.group(id); g >= 0 {
+		return s.demandOf(g)
+	}
+	for _, d := range s.lost {
+		if d.Group == id {
+			return d.Quantity
+		}
+	}
+	return 0
+}
