@@ -15,7 +15,7 @@ type Registration struct {
 	ID               int    `json:"id"`
 	Version          int    `json:"version"`
 	Created          bool   `json:"created"`          // the schema was not there before
-	CompatibilitySet bool   `json:"compatibilitySet"` // the subject had no level of its own, or a weaker one than BACKWARD
+	CompatibilitySet bool   `json:"compatibilitySet"` // to BACKWARD, as the subject had no level of its own or a weaker one
 }
 
 // RegisterAll registers the embedded schemas of a namespace and makes each subject at least BACKWARD compatible. A subject
@@ -51,8 +51,13 @@ func (g *Registry) register(ctx context.Context, subject Subject) (Registration,
 		return did, err
 	}
 	level, own, err := g.level(ctx, subject.Name)
-	if err != nil || own && impliesBackward(level) {
+	if err != nil {
 		return did, err
+	}
+	// The level of a new subject may be the one for all subjects, told as its own; it is set, lest that one changes.
+	inherited := !own || did.Created && level == sr.CompatBackward
+	if !inherited && impliesBackward(level) {
+		return did, nil
 	}
 	did.CompatibilitySet = true
 	return did, g.SetCompatibility(ctx, subject.Name, sr.CompatBackward)

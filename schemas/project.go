@@ -24,6 +24,9 @@ func (p *projection) fail(at string, err error) {
 }
 
 func (p *projection) mismatch(at string, v native, want string) {
+	if p.err != nil {
+		return
+	}
 	p.fail(at, fmt.Errorf("%w: written as %s, but %s is required", ErrDecode, v.describe(), want))
 }
 
@@ -168,16 +171,19 @@ func (p *projection) symbol(at string, v native, symbols []string) int {
 	return i
 }
 
-// elements of an array, each with its union taken off.
-func (p *projection) elements(at string, v native) []native {
-	list, ok := v.value.([]any)
+// projectList converts an array, element by element, up to the first fault.
+func projectList[T any](p *projection, at string, v native, element func(native) T) List[T] {
+	values, ok := v.value.([]any)
 	if !ok {
 		p.mismatch(at, v, "array")
 		return nil
 	}
-	elements := make([]native, len(list))
-	for i, e := range list {
-		elements[i] = native{node: v.node.element, value: e}.bare()
+	list := make(List[T], 0, len(values))
+	for _, value := range values {
+		if p.err != nil {
+			return nil
+		}
+		list = append(list, element(native{node: v.node.element, value: value}.bare()))
 	}
-	return elements
+	return list
 }

@@ -26,7 +26,7 @@ func newRandom(t testing.TB) random {
 type random struct{ *rand.Rand }
 
 func (r random) text() string {
-	alphabet := []rune("abcXYZ019-_. \"\\\x00é漢🙂")
+	alphabet := []rune("abcXYZ019-_. \"\\\x00\u00e9\u6f22\U0001F642")
 	var b strings.Builder
 	for range r.IntN(20) {
 		b.WriteRune(alphabet[r.IntN(len(alphabet))])

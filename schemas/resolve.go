@@ -56,24 +56,17 @@ func (p *projection) requiredSymbol(rec native, name string, symbols []string) i
 }
 
 func (p *projection) strings(name string, v native) List[string] {
-	elements := p.elements(name, v)
-	list := make(List[string], 0, len(elements))
-	for _, e := range elements {
-		list = append(list, p.string(name, e))
-	}
-	return list
+	return projectList(p, name, v, func(e native) string { return p.string(name, e) })
 }
 
 func (p *projection) futures(name string, v native) List[Future] {
-	elements := p.elements(name, v)
-	list := make(List[Future], 0, len(elements))
-	for _, e := range elements {
-		list = append(list, Future{
-			Quantity:     p.requiredMilli(e, "quantity"),
-			ExpectedDate: p.requiredMicros(e, "expectedDate"),
-		})
-	}
-	return list
+	return projectList(p, name, v, func(e native) Future {
+		return Future{Quantity: p.requiredMilli(e, "quantity"), ExpectedDate: p.requiredMicros(e, "expectedDate")}
+	})
+}
+
+func (p *projection) stockFields(name string, v native) List[StockField] {
+	return projectList(p, name, v, func(e native) StockField { return StockField(p.symbol(name, e, stockFieldSymbols)) })
 }
 
 func (p *projection) stockDelta(rec native, into *StockDelta) {
@@ -91,9 +84,7 @@ func (p *projection) stockDelta(rec native, into *StockDelta) {
 		into.Futures = Some(p.futures("futures", v))
 	}
 	if v, ok := rec.of("cleared"); ok {
-		for _, e := range p.elements("cleared", v) {
-			into.Cleared = append(into.Cleared, StockField(p.symbol("cleared", e, stockFieldSymbols)))
-		}
+		into.Cleared = p.stockFields("cleared", v)
 	}
 }
 
@@ -160,31 +151,31 @@ func (p *projection) locationGraph(rec native, into *LocationGraph) {
 	*into = LocationGraph{
 		Version:     p.requiredLong(rec, "version"),
 		PublishedAt: p.requiredMicros(rec, "publishedAt"),
+		Locations:   projectList(p, "locations", p.required(rec, "locations"), p.location),
+		Groups:      projectList(p, "groups", p.required(rec, "groups"), p.locationGroup),
 	}
-	locations := p.elements("locations", p.required(rec, "locations"))
-	into.Locations = make(List[Location], 0, len(locations))
-	for _, e := range locations {
-		location := Location{
-			ExternalReference: p.requiredString(e, "externalReference"),
-			Name:              p.requiredString(e, "name"),
-			LocationType:      p.requiredString(e, "locationType"),
-			InventoryLocation: p.boolOr(e, "inventoryLocation", true),
-			Sync:              p.boolOr(e, "sync", true),
-		}
-		if v, ok := e.of("since"); ok {
-			location.Since = p.long("since", v)
-		}
-		into.Locations = append(into.Locations, location)
+}
+
+func (p *projection) location(rec native) Location {
+	location := Location{
+		ExternalReference: p.requiredString(rec, "externalReference"),
+		Name:              p.requiredString(rec, "name"),
+		LocationType:      p.requiredString(rec, "locationType"),
+		InventoryLocation: p.boolOr(rec, "inventoryLocation", true),
+		Sync:              p.boolOr(rec, "sync", true),
 	}
-	groups := p.elements("groups", p.required(rec, "groups"))
-	into.Groups = make(List[LocationGroup], 0, len(groups))
-	for _, e := range groups {
-		into.Groups = append(into.Groups, LocationGroup{
-			ExternalReference: p.requiredString(e, "externalReference"),
-			Name:              p.requiredString(e, "name"),
-			Enabled:           p.boolOr(e, "enabled", true),
-			Sync:              p.boolOr(e, "sync", true),
-			Locations:         p.strings("locations", p.required(e, "locations")),
-		})
+	if v, ok := rec.of("since"); ok {
+		location.Since = p.long("since", v)
+	}
+	return location
+}
+
+func (p *projection) locationGroup(rec native) LocationGroup {
+	return LocationGroup{
+		ExternalReference: p.requiredString(rec, "externalReference"),
+		Name:              p.requiredString(rec, "name"),
+		Enabled:           p.boolOr(rec, "enabled", true),
+		Sync:              p.boolOr(rec, "sync", true),
+		Locations:         p.strings("locations", p.required(rec, "locations")),
 	}
 }
