@@ -1,0 +1,61 @@
+package topics
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"onhand/processor/availability"
+	"onhand/schemas"
+)
+
+const (
+	arenaBytes   = 256 << 10 // 500 updates of some 500 bytes
+	arenaHeaders = 4096
+)
+
+// Arena is memory that many records are carved from, so that a batch of them costs a few allocations. The zero value is
+// ready for use. An arena is used by one goroutine at a time; records carved from it are safe from each other.
+type Arena struct {
+	bytes   []byte
+	headers []kgo.RecordHeader
+
+	update schemas.AvailabilityUpdate
+	result schemas.ReservationResult
+
+	// ce_time of the records of one batch is the same text.
+	computedAt availability.Instant
+	timeText   []byte
+}
+
+// Reset gives the memory of every record carved so far back, for others: none of them may be in use any more, by the
+// client included.
+func (a *Arena) Reset() {
+	a.bytes, a.headers = a.bytes[:0], a.headers[:0]
+	a.computedAt, a.timeText = 0, nil
+}
+
+// spare is room for n bytes or more, to be kept by keep.
+func (a *Arena) spare(n int) []byte {
+	if cap(a.bytes)-len(a.bytes) < n {
+		a.bytes = make([]byte, 0, max(arenaBytes, n)) // records keep the memory before
+	}
+	return a.bytes[len(a.bytes):len(a.bytes):cap(a.bytes)]
+}
+
+// keep returns what was appended to the room that spare gave, shut against appending. What outgrew the room stands in
+// memory of its own.
+func (a *Arena) keep(b []byte) []byte {
+	if n := len(a.bytes) + len(b); n <= cap(a.bytes) && len(b) > 0 && &b[0] == &a.bytes[:n][len(a.bytes)] {
+		a.bytes = a.bytes[:n]
+	}
+	return b[:len(b):len(b)]
+}
+
+// list is an empty list with room for n headers.
+func (a *Arena) list(n int) []kgo.RecordHeader {
+	if cap(a.headers)-len(a.headers) < n {
+		a.headers = make([]kgo.RecordHeader, 0, max(arenaHeaders, n))
+	}
+	at := len(a.headers)
+	a.headers = a.headers[:at+n]
+	return a.headers[at : at : at+n]
+}

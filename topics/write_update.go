@@ -1,0 +1,72 @@
+package topics
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"onhand/processor/availability"
+	"onhand/schemas"
+)
+
+// Header values that never change. Clients read header values and leave them as they are.
+var (
+	ceSpecVersion  = []byte("1.0")
+	ceTypeUpdated  = []byte("onhand.availability.updated")
+	ceTypeRemoved  = []byte("onhand.availability.removed")
+	contentTypeAvr = []byte("application/avro")
+)
+
+const updateHeadersMax = 11
+
+// Update fills in the record of a level: a tombstone where the level is not present. The partition is that of the task,
+// which is that of the SKU. Key, value and headers are carved from the arena.
+func (w *Writer) Update(rec *kgo.Record, a *Arena, level *availability.Level, partition int32, from *Provenance) {
+	*rec = kgo.Record{Topic: w.names.AvailabilityUpdates, Partition: partition, Timestamp: timeOf(from.ComputedAt)}
+	ceType := ceTypeRemoved
+	if level.Present {
+		ceType = ceTypeUpdated
+		UpdateRecord(level, from, &a.update)
+		rec.Value = a.keep(schemas.AppendAvailabilityUpdate(a.spare(256+17*len(level.Futures)), w.ids.AvailabilityUpdate, &a.update))
+	}
+
+	// One text serves as id, and its parts as key, subject and version: namespace/place/SKU/version.
+	id := a.spare(len(w.idPrefix) + len(level.Place.ID) + len(level.SKU) + 22)
+	id = append(append(append(append(id, w.idPrefix...), level.Place.ID...), '/'), level.SKU...)
+	keyEnd := len(id)
+	id = a.keep(strconv.AppendInt(append(id, '/'), from.Version, 10))
+	rec.Key = id[len(w.idPrefix):keyEnd:keyEnd]
+
+	h := append(a.list(updateHeadersMax),
+		kgo.RecordHeader{Key: HeaderVersion, Value: id[keyEnd+1:]},
+		kgo.RecordHeader{Key: HeaderCESpecVersion, Value: ceSpecVersion},
+		kgo.RecordHeader{Key: HeaderCEID, Value: id},
+		kgo.RecordHeader{Key: HeaderCESource, Value: w.ceSource},
+		kgo.RecordHeader{Key: HeaderCEType, Value: ceType},
+		kgo.RecordHeader{Key: HeaderCESubject, Value: rec.Key},
+		kgo.RecordHeader{Key: HeaderCETime, Value: a.ceTime(from.ComputedAt)},
+	)
+	if level.Present {
+		h = append(h, kgo.RecordHeader{Key: HeaderContentType, Value: contentTypeAvr})
+	}
+	if from.Cause.Topic != "" {
+		cause := a.keep(from.Cause.append(a.spare(len(from.Cause.Topic) + 32)))
+		h = append(h, kgo.RecordHeader{Key: HeaderCause, Value: cause})
+	}
+	if from.Trace.Parent != nil {
+		h = append(h, kgo.RecordHeader{Key: HeaderTraceParent, Value: from.Trace.Parent})
+	}
+	if from.Trace.State != nil {
+		h = append(h, kgo.RecordHeader{Key: HeaderTraceState, Value: from.Trace.State})
+	}
+	rec.Headers = h
+}
+
+// ceTime is the instant in RFC 3339.
+func (a *Arena) ceTime(t availability.Instant) []byte {
+	if a.timeText == nil || a.computedAt != t {
+		a.computedAt, a.timeText = t, a.keep(timeOf(t).AppendFormat(a.spare(40), time.RFC3339Nano))
+	}
+	return a.timeText
+}
