@@ -66,10 +66,10 @@ func fit(dead *kgo.Record, headers []kgo.RecordHeader) (kept []kgo.RecordHeader,
 
 // Dead is a record of dead-letters as read.
 type Dead struct {
-	Source  Source  `json:"source"`
-	Code    Code    `json:"code"`
-	Message string  `json:"message"`
-	Omitted string  `json:"omitted,omitempty"` // parts that were too large to keep
+	Source  Source `json:"source"`
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Omitted string `json:"omitted,omitempty"` // parts that were too large to keep
 
 	Headers []kgo.RecordHeader `json:"-"` // of the record itself
 }
