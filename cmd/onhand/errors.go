@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Exit codes. A command line that cannot be understood is exitUsage, all else that did not come out as asked exitFailure.
+const (
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell has it for Ctrl-C
+)
+
+// errReported ends a command with exitFailure that has said already what is wrong.
+var errReported = errors.New("reported")
+
+// hintError is an error with a way out.
+type hintError struct {
+	err  error
+	hint string
+}
+
+// hinted adds what to do to an error.
+func hinted(err error, hint string) error { return &hintError{err: err, hint: hint} }
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ err error }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// report prints the error with its way out, and returns the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	var usage *usageError
+	var problem *Problem
+	code := exitFailure
+	switch {
+	case errors.As(err, &usage) || errors.As(err, &problem):
+		code = exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	if errors.Is(err, errReported) {
+		return code
+	}
+	fmt.Fprintf(w, "onhand: %s\n", indented(err.Error()))
+	var hint *hintError
+	if errors.As(err, &hint) {
+		fmt.Fprintf(w, "  %s\n", indented(hint.hint))
+	}
+	return code
+}
+
+// indented puts the further lines of a text under the first.
+func indented(text string) string { return strings.ReplaceAll(text, "\n", "\n  ") }
