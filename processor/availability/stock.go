@@ -34,6 +34,7 @@ type demand struct {
 
 // batch is what a batch has done to a Stock so far.
 type batch struct {
+	begun      bool
 	before     []captured
 	groupAt    []int32 // by group: its place in before, plus one; 0: not captured
 	cells      []*Cell // touched: captured or dirty
@@ -82,7 +83,9 @@ func (s *Stock) Load(d *StockData, asked []LocationID) {
 			c.moved += m.Quantity
 		}
 		if c.loc < 0 {
-			s.orphans = append(s.orphans, &c)
+			if !s.holds(c.Location) {
+				s.orphans = append(s.orphans, &c)
+			}
 		} else if at, ok := s.find(c.loc); !ok {
 			s.cells = slices.Insert(s.cells, at, &c)
 		}
@@ -96,6 +99,13 @@ func (s *Stock) Load(d *StockData, asked []LocationID) {
 		}
 	}
 	s.complete = s.complete || d.Complete
+}
+
+// Begin says whether nothing was done with the stock since the last Finish, and that something is done now.
+func (s *Stock) Begin() bool {
+	first := !s.batch.begun
+	s.batch.begun = true
+	return first
 }
 
 func (s *Stock) find(loc int32) (int, bool) {

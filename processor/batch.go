@@ -1,0 +1,312 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"onhand/processor/availability"
+	"onhand/topics"
+)
+
+// batch is what a task folds in one go: records in the order of folding, and what each says.
+type batch struct {
+	reader   *topics.Reader
+	readerOf *topics.Reader // what reader is a clone of
+	records  []*kgo.Record
+	entries  []entry
+	deltas   []availability.Delta
+	events   []availability.ReservationEvent
+
+	stocks []*availability.Stock // touched, in the order of first touch
+	owed   []availability.SKU    // published whatever has changed
+	whole  map[availability.SKU]bool
+	adopts *published // graph to take over with this batch
+
+	arena topics.Arena // memory of the outputs
+	chunk []kgo.Record
+}
+
+// outputsChunk is how many records are made room for at once.
+const outputsChunk = 256
+
+// record returns an empty record of the batch's memory.
+func (b *batch) record() *kgo.Record {
+	if len(b.chunk) == cap(b.chunk) {
+		b.chunk = make([]kgo.Record, 0, outputsChunk)
+	}
+	b.chunk = b.chunk[:len(b.chunk)+1]
+	return &b.chunk[len(b.chunk)-1]
+}
+
+// entry is what a record turned out to be. Exactly one of the fields but record says it.
+type entry struct {
+	delta   int32 // index in deltas, or -1
+	event   int32 // index in events, or -1
+	forward int32 // partition that the record belongs to, or -1
+	refusal *topics.Refusal
+	silent  bool // stands in dead-letters or was sent on already: nothing to do
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+func newBatch(reader *topics.Reader) *batch {
+	b := batches.Get().(*batch)
+	if b.readerOf != reader {
+		b.reader, b.readerOf = reader.Clone(), reader
+	}
+	b.records, b.entries, b.deltas, b.events = b.records[:0], b.entries[:0], b.deltas[:0], b.events[:0]
+	b.stocks, b.owed, b.adopts, b.whole = b.stocks[:0], nil, nil, nil
+	return b
+}
+
+// release gives the batch's memory back. What was produced of it is acknowledged, or given up.
+func (b *batch) release() {
+	b.arena.Reset()
+	clear(b.records)
+	clear(b.stocks)
+	clear(b.deltas)
+	clear(b.events)
+	batches.Put(b)
+}
+
+// prepare decodes records and loads what they need. A record whose schema cannot be asked for ends the batch before it;
+// the error is then nil unless nothing is left.
+func (t *task) prepare(ctx context.Context, records []*kgo.Record, below *standing) (*batch, error) {
+	b := newBatch(t.shared.reader)
+	ctx, end := t.shared.obs.batchSpan(ctx, "load", t.number, nil)
+	err := t.prepareInto(ctx, b, records, below)
+	end(err)
+	if err != nil {
+		b.release()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (t *task) prepareInto(ctx context.Context, b *batch, records []*kgo.Record, below *standing) error {
+	for _, r := range records {
+		e, err := t.decode(ctx, b, r, below)
+		if err != nil && len(b.records) == 0 {
+			return err
+		} else if err != nil {
+			break
+		}
+		b.records, b.entries = append(b.records, r), append(b.entries, e)
+	}
+	return t.ready(ctx, b)
+}
+
+// ready takes over the newest graph and loads what the batch needs. Before a location is called unknown, the graphs have
+// been read to their current end.
+func (t *task) ready(ctx context.Context, b *batch) error {
+	if t.unknownLocation(b) {
+		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if err := t.shared.graphs.sync(wait); err != nil {
+			return err
+		}
+	}
+	if b.adopts = t.newer(); b.adopts != nil {
+		t.folder.SetGraph(b.adopts.graph)
+	}
+	return t.load(ctx, b)
+}
+
+// decode reads one record. Below the committed offset nothing is refused or sent on again: what stands in dead-letters is
+// passed over, and so is what was in the wrong partition.
+func (t *task) decode(ctx context.Context, b *batch, r *kgo.Record, below *standing) (entry, error) {
+	e := entry{delta: -1, event: -1, forward: -1}
+	if below != nil && below.dead(r) {
+		e.silent = true
+		return e, nil
+	}
+	var err error
+	if to, misplaced := b.reader.Misplaced(r); misplaced {
+		e.forward, e.silent = to, below != nil
+		return e, nil
+	}
+	if t.shared.inputOf(r) == availability.Deltas {
+		b.deltas = append(b.deltas, availability.Delta{})
+		e.delta = int32(len(b.deltas) - 1)
+		err = b.reader.Delta(ctx, r, &b.deltas[e.delta])
+	} else {
+		b.events = append(b.events, availability.ReservationEvent{})
+		e.event = int32(len(b.events) - 1)
+		err = b.reader.Event(ctx, r, &b.events[e.event])
+	}
+	if err = t.patient(r, err); err == nil {
+		return e, nil
+	}
+	if !errors.As(err, &e.refusal) {
+		return e, err
+	}
+	if e.delta >= 0 {
+		b.deltas = b.deltas[:e.delta]
+	} else {
+		b.events = b.events[:e.event]
+	}
+	e.delta, e.event = -1, -1
+	e.silent = below != nil
+	return e, nil
+}
+
+// patient waits for a registry that cannot be asked up to the configured limit; then the schema is called unknown.
+func (t *task) patient(r *kgo.Record, err error) error {
+	var refusal *topics.Refusal
+	if err == nil || errors.As(err, &refusal) {
+		t.registryAsked = time.Time{}
+		return err
+	}
+	if t.registryAsked.IsZero() {
+		t.registryAsked = time.Now()
+	}
+	if waited := time.Since(t.registryAsked); waited > t.shared.RegistryWait {
+		t.registryAsked = time.Time{}
+		return topics.RefuseUnavailable(fmt.Errorf("the registry could not be asked for %s: %w", waited.Round(time.Second), err))
+	}
+	return fmt.Errorf("decoding offset %d of %s/%d: %w", r.Offset, r.Topic, r.Partition, err)
+}
+
+// unknownLocation says whether a delta names a location that the newest graph read so far does not have.
+func (t *task) unknownLocation(b *batch) bool {
+	g := t.shared.graphs.newest.Load().graph
+	for i := range b.deltas {
+		if _, stock := g.Location(b.deltas[i].Location); !stock {
+			return true
+		}
+	}
+	return false
+}
+
+// load brings the stocks that the batch needs into memory, in one read for all; a second one where reservations that came
+// with the first name further places.
+func (t *task) load(ctx context.Context, b *batch) error {
+	for round := 0; ; round++ {
+		wants := t.missing(b)
+		if len(wants) == 0 {
+			return nil
+		}
+		if round > 3 {
+			return fmt.Errorf("loading %d SKUs of task %d: the store does not return what it is asked for", len(wants), t.number)
+		}
+		if err := t.read(ctx, b, wants); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *task) missing(b *batch) []availability.Want {
+	g := t.folder.Graph()
+	var wants []availability.Want
+	at := make(map[availability.SKU]int)
+	need := func(w availability.Want) {
+		stock := t.stocks.get(w.SKU)
+		w.All = w.All || b.whole[w.SKU]
+		if stock != nil {
+			w.All = w.All || stock.GraphVersion() != g.Version
+			rest, any := stock.Missing(&w)
+			if !any {
+				return
+			}
+			w = rest
+		}
+		i, ok := at[w.SKU]
+		if !ok {
+			at[w.SKU] = len(wants)
+			wants = append(wants, w)
+			return
+		}
+		wants[i].All = wants[i].All || w.All
+		wants[i].Locations = union(wants[i].Locations, w.Locations)
+		wants[i].Reservations = union(wants[i].Reservations, w.Reservations)
+	}
+	for _, sku := range b.owed {
+		need(availability.Want{SKU: sku, All: true})
+	}
+	for i := range b.entries {
+		if e := &b.entries[i]; e.delta >= 0 {
+			need(g.Wants(&b.deltas[e.delta]))
+		} else if e.event >= 0 {
+			event := &b.events[e.event]
+			need(g.WantsOf(event, t.stocks.get(event.SKU)))
+		}
+	}
+	return wants
+}
+
+func union[T comparable](a, b []T) []T {
+	for _, x := range b {
+		if !slices.Contains(a, x) {
+			a = append(a, x)
+		}
+	}
+	return a
+}
+
+// loadMax is how many SKUs one read of the store asks for: it answers in a few milliseconds, others wait no longer.
+const loadMax = 1000
+
+// read loads SKUs. What comes with another checkpoint than the last one acknowledged is not used: the store has
+// forgotten, or another owner has written.
+func (t *task) read(ctx context.Context, b *batch, wants []availability.Want) error {
+	g := t.folder.Graph()
+	for len(wants) > 0 {
+		part := wants[:min(len(wants), loadMax)]
+		wants = wants[len(part):]
+		known := t.committer.known()
+		data, id, err := t.shared.Store.Load(ctx, t.number, g, part)
+		if err != nil {
+			return fmt.Errorf("loading %d SKUs of task %d: %w", len(part), t.number, err)
+		}
+		if !slices.Contains(known, id) {
+			return fmt.Errorf("loading %d SKUs of task %d: %w", len(part), t.number, errForgotten)
+		}
+		for i := range data {
+			t.keep(b, &data[i], &part[i])
+		}
+	}
+	return nil
+}
+
+// keep puts loaded data in memory. A SKU that was computed with another graph is needed whole; where that graph is not to
+// be had any more, it is taken as one of no places, and every level of the SKU will count as changed.
+func (t *task) keep(b *batch, d *availability.StockData, w *availability.Want) {
+	if stock := t.stocks.get(d.SKU); stock != nil {
+		stock.Load(d, w.Locations)
+		return
+	}
+	g := t.folder.Graph()
+	if d.Exists && d.GraphVersion != g.Version {
+		if !d.Complete {
+			if b.whole == nil {
+				b.whole = make(map[availability.SKU]bool)
+			}
+			b.whole[d.SKU] = true
+			return
+		}
+		g = t.graphs[d.GraphVersion]
+		if g == nil {
+			g, _ = (&availability.GraphSpec{Version: d.GraphVersion}).Compile() // no places, no rule to break
+		}
+	}
+	stock := availability.NewStock(g, d)
+	stock.Load(&availability.StockData{}, w.Locations)
+	t.stocks.put(stock)
+}
+
+// prepareOwed readies a batch of no records that publishes SKUs whatever has changed.
+func (t *task) prepareOwed(ctx context.Context, skus []availability.SKU) (*batch, error) {
+	b := newBatch(t.shared.reader)
+	b.owed = skus
+	if err := t.ready(ctx, b); err != nil {
+		b.release()
+		return nil, err
+	}
+	return b, nil
+}

@@ -1,0 +1,212 @@
+package processor
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"onhand/processor/availability"
+	"onhand/topics"
+)
+
+// folded is what a batch came to: records to publish, and what the store gets once they are.
+type folded struct {
+	task    *task
+	batch   *batch
+	commit  *availability.Commit
+	outputs []*kgo.Record // carved from the batch's memory, but for dead letters and what is sent on
+	touched []availability.SKU
+	levels  int
+	oldest  time.Time // timestamp of the oldest record that changed a level
+	counts  outcomes
+	span    context.Context //nolint:containedctx // that of the batch, for the updates that come of it
+	end     func(error)
+
+	results, deadLetters atomic.Int64 // offset after the newest of ours, once acknowledged
+}
+
+// outcomes count the records of a batch by what became of them.
+type outcomes struct {
+	applied, stale, duplicate, dead, forwarded, skipped int
+	accepted, partial, rejected, repeated               int
+	deadByCode                                          map[topics.Code]int
+}
+
+// fold applies a prepared batch to the stocks in memory. It does no I/O. The batch gets the version after the last one.
+// Below is nil, or what stands already of a range that is replayed: then nothing is decided or published.
+func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, error) {
+	next := t.folded
+	next.CommitSeq++
+	next.CommitID = newCommitID()
+	f := &folded{task: t, batch: b, commit: &availability.Commit{Expect: t.committer.tail()}}
+	if b.adopts != nil {
+		f.adopt(b.adopts, &next)
+	}
+	f.span, f.end = t.shared.obs.batchSpan(ctx, "process", t.number, b.records)
+	defer func() { f.end(nil) }()
+	for i := range b.entries {
+		if err := t.foldEntry(f, i, next.Version(), below); err != nil {
+			return nil, err
+		}
+		r := b.records[i]
+		next.Offsets[t.shared.inputOf(r)] = r.Offset + 1
+		next.Newest = max(next.Newest, instantOf(r.Timestamp))
+	}
+	for _, sku := range b.owed {
+		t.folder.Touch(t.use(b, sku), -1)
+	}
+	f.finish(&next, below == nil)
+	f.commit.IDs, f.commit.DropIDs = t.window.Fresh(), t.window.Expire(next.Newest)
+	f.commit.Checkpoint = next
+	return f, nil
+}
+
+func (f *folded) adopt(p *published, next *availability.Checkpoint) {
+	t := f.task
+	if next.GraphVersion != p.graph.Version {
+		next.GraphVersion, next.SweepCursor = p.graph.Version, 0
+	}
+	t.graphs[p.graph.Version] = p.graph
+	t.graphIn = true
+	f.commit.Graphs = append(f.commit.Graphs, availability.GraphData{Version: p.graph.Version, Bytes: p.bytes})
+}
+
+// use returns the stock of a SKU, of the newest graph, and notes that the batch touches it.
+func (t *task) use(b *batch, sku availability.SKU) *availability.Stock {
+	s := t.stocks.get(sku)
+	if s.Begin() {
+		b.stocks = append(b.stocks, s)
+	}
+	t.folder.Adopt(s, -1)
+	return s
+}
+
+func (t *task) foldEntry(f *folded, i int, version int64, below *standing) error {
+	b := f.batch
+	e, r := &b.entries[i], b.records[i]
+	switch {
+	case e.silent:
+		f.counts.skipped++
+	case e.forward >= 0:
+		f.outputs = append(f.outputs, topics.Forward(r, e.forward))
+		f.counts.forwarded++
+	case e.refusal != nil:
+		f.refuse(r, e.refusal)
+	case e.delta >= 0:
+		d := &b.deltas[e.delta]
+		outcome, _ := t.folder.Delta(t.use(b, d.SKU), d, i)
+		f.count(r, d, outcome, below != nil)
+	default:
+		return t.foldEvent(f, i, version, below)
+	}
+	return nil
+}
+
+func (f *folded) count(r *kgo.Record, d *availability.Delta, outcome availability.Outcome, replayed bool) {
+	switch outcome {
+	case availability.Applied:
+		f.counts.applied++
+	case availability.Stale:
+		f.counts.stale++
+	case availability.Duplicate:
+		f.counts.duplicate++
+	case availability.UnknownLocation, availability.Overflow:
+		if replayed { // the graph has lost the location since, and with it what it held
+			f.counts.skipped++
+			return
+		}
+		if outcome == availability.Overflow {
+			f.refuse(r, topics.RefuseOverflow(d))
+		} else {
+			f.refuse(r, topics.RefuseUnknownLocation(d))
+		}
+	}
+}
+
+func (f *folded) refuse(r *kgo.Record, refusal *topics.Refusal) {
+	f.outputs = append(f.outputs, f.task.shared.writer.DeadLetter(r, refusal))
+	f.counts.dead++
+	if f.counts.deadByCode == nil {
+		f.counts.deadByCode = make(map[topics.Code]int)
+	}
+	f.counts.deadByCode[refusal.Code]++
+}
+
+// foldEvent decides on a reservation event, or carries out the decision that stands.
+func (t *task) foldEvent(f *folded, i int, version int64, below *standing) error {
+	b := f.batch
+	r := b.records[i]
+	event := &b.events[b.entries[i].event]
+	s := t.use(b, event.SKU)
+	if below != nil {
+		result, ok := below.result(r)
+		if !ok {
+			return stopped("TaskStopped", "its result was deleted by retention or the topic was changed; restore a snapshot that is newer than it", "offset %d of %s/%d was decided before but reservation-results has no decision on it", r.Offset, r.Topic, r.Partition)
+		}
+		t.folder.Standing(s, event, result, i)
+		f.counts.skipped++
+		return nil
+	}
+	result, again := t.folder.Reservation(s, event, version, i)
+	switch {
+	case again:
+		f.counts.repeated++
+	case result.Outcome == availability.Rejected:
+		f.counts.rejected++
+	case result.Outcome == availability.Partial:
+		f.counts.partial++
+	default:
+		f.counts.accepted++
+	}
+	t.shared.writer.Result(f.output(), &b.arena, &topics.Decision{
+		Source: topics.SourceAt(r), RequestID: event.RequestID, ReservationID: event.ReservationID, SKU: event.SKU, Action: event.Action, Result: result,
+	}, instantOf(time.Now()))
+	return nil
+}
+
+// finish gathers what the batch changed. During a replay the SKUs are owed: they are published when it is over.
+func (f *folded) finish(next *availability.Checkpoint, publish bool) {
+	t := f.task
+	var changes []availability.Change
+	now := time.Now()
+	for _, s := range f.batch.stocks {
+		var data availability.StockData
+		var wrote bool
+		changes, data, wrote = t.folder.Finish(s, changes[:0])
+		f.touched = append(f.touched, s.SKU)
+		if wrote {
+			f.commit.Stocks = append(f.commit.Stocks, data)
+		}
+		if !publish {
+			f.commit.OwedAdded = append(f.commit.OwedAdded, s.SKU)
+			continue
+		}
+		for i := range changes {
+			f.update(&changes[i], next, now)
+		}
+	}
+}
+
+func (f *folded) update(c *availability.Change, next *availability.Checkpoint, now time.Time) {
+	from := topics.Provenance{Version: next.Version(), GraphVersion: next.GraphVersion, ComputedAt: instantOf(now)}
+	if c.Cause >= 0 {
+		cause := f.batch.records[c.Cause]
+		from.Cause, from.Trace = topics.SourceAt(cause), f.task.shared.obs.carryOn(f.span, topics.TraceOf(cause))
+		if f.oldest.IsZero() || cause.Timestamp.Before(f.oldest) {
+			f.oldest = cause.Timestamp
+		}
+	}
+	f.levels++
+	f.task.shared.writer.Update(f.output(), &f.batch.arena, &c.After, f.task.number, &from)
+}
+
+// output returns an empty record to fill in.
+func (f *folded) output() *kgo.Record {
+	r := f.batch.record()
+	f.outputs = append(f.outputs, r)
+	return r
+}
+
+func instantOf(t time.Time) availability.Instant { return availability.Instant(t.UnixMicro()) }

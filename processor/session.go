@@ -1,0 +1,528 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
+
+	"onhand/processor/availability"
+)
+
+// session is one member of the consumer group with its transactional producer. A cycle polls, folds a batch for every
+// task that has something to do, and publishes them all in one transaction.
+type session struct {
+	shared *shared
+	number int
+	id     string // instance and number: transactional id and group instance id
+	log    *slog.Logger
+	group  *kgo.GroupTransactSession
+	client *kgo.Client
+
+	mu         sync.Mutex
+	tasks      map[int32]*task
+	parked     map[int32]*task // closed in order: what they hold is right if nobody has claimed since
+	assigned   map[int32]int   // inputs assigned, by partition
+	rebalanced bool            // since the last transaction
+	wakePoll   context.CancelFunc
+	turned     time.Time // when the loop last came round
+
+	background sync.WaitGroup // claims, recoveries and the watch
+}
+
+func newSession(s *shared, number int) *session {
+	id := fmt.Sprintf("%s-%d", s.Instance, number)
+	return &session{shared: s, number: number, id: id, log: s.log.With("session", number), parked: make(map[int32]*task), turned: time.Now()}
+}
+
+// run lives until ctx ends. A session that has lost its producer or its place in the group is closed and begun anew: after
+// a broker's crash that is a normal path.
+func (s *session) run(ctx context.Context) error {
+	wait := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := s.live(ctx)
+		if ctx.Err() != nil || errors.Is(err, errStopped) {
+			return err
+		}
+		s.log.Warn("session begins anew", "err", err)
+		if time.Since(began) > time.Minute {
+			wait = 100 * time.Millisecond
+		}
+		pause(ctx, wait)
+		wait = min(2*wait, 5*time.Second)
+	}
+	return nil
+}
+
+func (s *session) live(ctx context.Context) error {
+	if err := s.join(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	watch, cancel := context.WithCancel(ctx)
+	s.background.Add(1)
+	go s.watch(watch)
+	defer cancel()
+	for ctx.Err() == nil {
+		if err := s.cycle(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join opens the client. The producer id is had before the topics are joined: a transaction that a killed predecessor
+// left open is ended by that, and would otherwise hold up the offsets for its whole time-out.
+func (s *session) join(ctx context.Context) error {
+	s.mu.Lock()
+	s.tasks, s.assigned, s.rebalanced = make(map[int32]*task), make(map[int32]int), false
+	s.mu.Unlock()
+	group, err := kgo.NewGroupTransactSession(s.options()...)
+	if err != nil {
+		return fmt.Errorf("opening session %s: %w", s.id, err)
+	}
+	s.group, s.client = group, group.Client()
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		if _, _, err = s.client.ProducerID(ctx); err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			group.Close()
+			return ctx.Err()
+		}
+		s.log.Debug("waiting for a producer id", "err", err)
+		pause(ctx, wait)
+	}
+	inputs := s.shared.inputs()
+	s.client.AddConsumeTopics(inputs[:]...)
+	return nil
+}
+
+func (s *session) options() []kgo.Opt {
+	o := s.shared
+	return append(append([]kgo.Opt{}, o.Client...),
+		kgo.ClientID("onhand-"+s.id),
+		kgo.ConsumerGroup(o.names.ConsumerGroup()),
+		kgo.InstanceID(s.id),
+		kgo.TransactionalID(o.Namespace+"."+s.id),
+		kgo.TransactionTimeout(o.TransactionTimeout),
+		kgo.SessionTimeout(o.SessionTimeout),
+		kgo.HeartbeatInterval(o.SessionTimeout/5),
+		kgo.RebalanceTimeout(o.RebalanceTimeout),
+		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.DisableAutoCommit(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.AdjustFetchOffsetsFn(s.startOffsets),
+		kgo.OnPartitionsAssigned(s.onAssigned),
+		kgo.OnPartitionsRevoked(s.onRevoked),
+		kgo.OnPartitionsLost(s.onLost),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytes(batchBytesMax),
+		kgo.ProducerLinger(o.Linger),
+		kgo.MaxBufferedRecords(outputsBuffered),
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.MetadataMinAge(250*time.Millisecond),
+	)
+}
+
+const (
+	// batchBytesMax is the largest record that is passed on, a dead letter of 1 MiB and what it came in, with room.
+	batchBytesMax = 16 << 20
+	// outputsBuffered bounds what a transaction holds unsent: 200,000 records of some 250 bytes are 50 MB.
+	outputsBuffered = 200_000
+)
+
+func (s *session) leave() {
+	s.mu.Lock()
+	tasks := s.tasks
+	s.tasks = make(map[int32]*task)
+	s.mu.Unlock()
+	s.park(tasks)
+	s.group.AllowRebalance()
+	s.group.Close()
+	s.background.Wait()
+}
+
+// cycle is one turn: poll, prepare, publish.
+func (s *session) cycle(ctx context.Context) error {
+	s.resetAfterRebalance(ctx)
+	fetches := s.poll(ctx)
+	defer s.group.AllowRebalance()
+	if err := s.distribute(ctx, fetches); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.turned = time.Now()
+	s.wakePoll = nil
+	s.mu.Unlock()
+	batches := s.prepare(ctx)
+	if len(batches) == 0 {
+		return nil
+	}
+	return s.publish(ctx, batches)
+}
+
+// poll returns records, or nothing when a task has something else to do, at the latest after a second. No rebalance
+// begins from then on until AllowRebalance, also after a poll that returned nothing: that would not hold it off, but one
+// with a context that has ended does.
+func (s *session) poll(ctx context.Context) kgo.Fetches {
+	waiting, cancel := context.WithTimeout(ctx, s.patience())
+	defer cancel()
+	s.mu.Lock()
+	s.wakePoll = cancel
+	s.mu.Unlock()
+	var fetches kgo.Fetches
+	if s.hasWork() {
+		fetches = s.group.PollRecords(nil, s.shared.PollRecords) //nolint:staticcheck // nil: what is there, without waiting
+	} else {
+		fetches = s.group.PollRecords(waiting, s.shared.PollRecords)
+	}
+	cancel()
+	s.group.PollRecords(waiting, 1)
+	return fetches
+}
+
+// patience is how long a poll waits: until the next task that was put off is due.
+func (s *session) patience() time.Duration {
+	wait := time.Second
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tasks {
+		if left := time.Until(t.retryAt); left > 0 && left < wait {
+			wait = left
+		}
+	}
+	return wait
+}
+
+func (s *session) hasWork() bool {
+	now := time.Now()
+	for _, t := range s.list() {
+		if t.is(created) || t.is(claimDone) || t.is(running) && (t.due(now) || t.committer.failed() != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) list() []*task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*task, 0, len(s.tasks))
+	for _, t := range s.tasks {
+		list = append(list, t)
+	}
+	return list
+}
+
+// wake ends a poll that waits.
+func (s *session) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wakePoll != nil {
+		s.wakePoll()
+	}
+}
+
+// distribute hands the polled records to their tasks.
+func (s *session) distribute(ctx context.Context, fetches kgo.Fetches) error {
+	var fatal error
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
+			fatal = errors.Join(fatal, fmt.Errorf("polling %s/%d: %w", p.Topic, p.Partition, p.Err))
+		}
+		s.mu.Lock()
+		t := s.tasks[p.Partition]
+		s.mu.Unlock()
+		if t == nil || len(p.Records) == 0 {
+			return
+		}
+		input := s.shared.inputOf(p.Records[0])
+		t.take(input, p.Records)
+		s.shared.obs.polled(p.Topic, p.Partition, p.HighWatermark-p.Records[len(p.Records)-1].Offset-1)
+		if t.buffered() >= 2*s.shared.BatchRecords {
+			s.rest(t.number)
+		}
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fatal
+}
+
+// prepare readies a batch for each task that is due, in parallel.
+func (s *session) prepare(ctx context.Context) []*prepared {
+	now := time.Now()
+	var mu sync.Mutex
+	var ready []*prepared
+	var group errgroup.Group
+	group.SetLimit(s.shared.Workers)
+	s.takeOver()
+	for _, t := range s.list() {
+		if t.is(created) {
+			s.begin(t, false)
+		}
+		if !t.is(running) {
+			continue
+		}
+		if err := t.committer.failed(); err != nil {
+			s.react(t, err)
+			continue
+		}
+		if !t.due(now) {
+			continue
+		}
+		group.Go(func() error {
+			if p := s.prepareTask(ctx, t); p != nil {
+				mu.Lock()
+				ready = append(ready, p)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no step returns an error
+	return ready
+}
+
+// prepared is a batch that is ready to be folded.
+type prepared struct {
+	task  *task
+	batch *batch
+}
+
+// owedMax is how many SKUs one transaction publishes after a replay.
+const owedMax = 1000
+
+func (s *session) prepareTask(ctx context.Context, t *task) *prepared {
+	var records []*kgo.Record
+	var b *batch
+	var err error
+	if len(t.owed) > 0 {
+		b, err = t.prepareOwed(ctx, t.owed[:min(len(t.owed), owedMax)])
+	} else {
+		records = t.next(s.shared.BatchRecords)
+		b, err = t.prepare(ctx, records, nil)
+	}
+	if err != nil {
+		s.react(t, err)
+		return nil
+	}
+	if t.buffered()-len(records) < s.shared.BatchRecords {
+		s.resume(t.number)
+	}
+	return &prepared{t, b}
+}
+
+// react does what an error of a task calls for.
+func (s *session) react(t *task, err error) {
+	if t.ctx.Err() != nil {
+		return
+	}
+	switch reactionTo(err) {
+	case stop:
+		s.rest(t.number)
+		t.halt(err)
+	case reclaim:
+		t.log.Warn("task claims again", "err", err)
+		s.reclaim(t)
+	case retry:
+		t.log.Warn("task waits", "err", err)
+		t.retryAt = time.Now().Add(250 * time.Millisecond)
+	}
+}
+
+// publish folds the batches and publishes them with their offsets in one transaction.
+func (s *session) publish(ctx context.Context, batches []*prepared) error {
+	if err := s.group.Begin(); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	ctx, end := s.shared.obs.span(ctx, "publish", -1)
+	results, err := s.foldAll(ctx, batches)
+	committed := false
+	if err == nil {
+		committed, err = s.end(ctx, results)
+	} else {
+		_, abortErr := s.group.End(ctx, kgo.TryAbort)
+		err = errors.Join(err, abortErr)
+	}
+	end(err)
+	defer func() {
+		for _, b := range batches {
+			b.batch.release()
+		}
+	}()
+	if committed {
+		for _, f := range results {
+			s.published(f)
+		}
+		return nil
+	}
+	// Nothing of it stands, or the answer was lost: only a claim finds out which.
+	for _, t := range s.list() {
+		if !t.is(running) {
+			continue
+		}
+		if err == nil {
+			s.reclaim(t)
+		} else {
+			t.setState(closed)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("ending a transaction: %w", err)
+	}
+	s.log.Info("transaction was taken back; its tasks claim again")
+	return nil
+}
+
+// foldAll folds the batches in parallel and produces what they come to.
+func (s *session) foldAll(ctx context.Context, batches []*prepared) ([]*folded, error) {
+	results := make([]*folded, len(batches))
+	var group errgroup.Group
+	group.SetLimit(s.shared.Workers)
+	var failed firstError
+	for i, p := range batches {
+		group.Go(func() error {
+			f, err := p.task.fold(ctx, p.batch, nil)
+			if err != nil {
+				return err
+			}
+			results[i] = f
+			s.produce(ctx, f, &failed)
+			return nil
+		})
+	}
+	err := group.Wait()
+	if flushErr := s.client.Flush(ctx); err == nil {
+		err = flushErr
+	}
+	if err == nil {
+		err = failed.get()
+	}
+	return results, err
+}
+
+func (s *session) produce(ctx context.Context, f *folded, failed *firstError) {
+	names := &s.shared.names
+	acknowledged := func(r *kgo.Record, err error) {
+		switch {
+		case err != nil:
+			failed.set(fmt.Errorf("producing to %s/%d: %w", r.Topic, r.Partition, err))
+		case r.Topic == names.ReservationResults:
+			f.results.Store(max(f.results.Load(), r.Offset+1))
+		case r.Topic == names.DeadLetters:
+			f.deadLetters.Store(max(f.deadLetters.Load(), r.Offset+1))
+		}
+	}
+	for _, r := range f.outputs {
+		s.group.Produce(ctx, r, acknowledged)
+	}
+}
+
+// end commits the offsets that were folded, not those that were polled: both inputs of every task in the transaction,
+// moved or not, with the witness of its checkpoint. Generation and member fence a session that has lost its partitions.
+func (s *session) end(ctx context.Context, results []*folded) (bool, error) {
+	return s.group.End(kgo.PreTxnCommitFnContext(ctx, func(r *kmsg.TxnOffsetCommitRequest) error {
+		inputs := s.shared.inputs()
+		r.Topics = r.Topics[:0]
+		for input, topic := range inputs {
+			t := kmsg.NewTxnOffsetCommitRequestTopic()
+			t.Topic, t.TopicID = topic, s.shared.topicIDs[topic]
+			for _, f := range results {
+				checkpoint := &f.commit.Checkpoint
+				p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+				p.Partition, p.Offset, p.LeaderEpoch = f.task.number, checkpoint.Offsets[input], -1
+				metadata := metadataOf(checkpoint, input).String()
+				p.Metadata = &metadata
+				t.Partitions = append(t.Partitions, p)
+			}
+			r.Topics = append(r.Topics, t)
+		}
+		return nil
+	}), kgo.TryCommit)
+}
+
+// published makes a batch that stands in Kafka the task's newest, and hands it to the store.
+func (s *session) published(f *folded) {
+	t := f.task
+	next := &f.commit.Checkpoint
+	next.Results = max(next.Results, f.results.Load())
+	next.DeadLetters = max(next.DeadLetters, f.deadLetters.Load())
+	if n := len(f.batch.owed); n > 0 {
+		t.owed = t.owed[n:]
+		f.commit.OwedCleared = len(t.owed) == 0
+	}
+	t.folded = *next
+	t.drop(next.Offsets)
+	t.lastCommit = time.Now()
+	number := t.committer.enqueue(f.commit)
+	for _, sku := range f.touched {
+		t.stocks.wrote(sku, number)
+	}
+	stored, _ := t.committer.numbers()
+	t.stocks.evict(stored)
+	s.shared.obs.published(f, time.Now())
+}
+
+// firstError keeps the first of many errors.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (e *firstError) set(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+func (e *firstError) get() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
+// resetAfterRebalance clears the mark that a rebalance leaves in the session between transactions: it would abort the next
+// one, which has nothing of the old assignment in it.
+func (s *session) resetAfterRebalance(ctx context.Context) {
+	s.mu.Lock()
+	rebalanced := s.rebalanced
+	s.rebalanced = false
+	s.mu.Unlock()
+	if !rebalanced {
+		return
+	}
+	if err := s.group.Begin(); err == nil {
+		_, err = s.group.End(ctx, kgo.TryAbort)
+		if err != nil {
+			s.log.Debug("resetting the session after a rebalance", "err", err)
+		}
+	}
+}
+
+// rest stops fetching a task's partitions; resume goes on.
+func (s *session) rest(number int32)   { s.client.PauseFetchPartitions(s.partitionsOf(number)) }
+func (s *session) resume(number int32) { s.client.ResumeFetchPartitions(s.partitionsOf(number)) }
+
+func (s *session) partitionsOf(number int32) map[string][]int32 {
+	partitions := make(map[string][]int32, availability.Inputs)
+	for _, topic := range s.shared.inputs() {
+		partitions[topic] = []int32{number}
+	}
+	return partitions
+}
