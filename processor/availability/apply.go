@@ -1,7 +1,5 @@
 package availability
 
-import "slices"
-
 // apply carries out a granted quantity. r is the event's reservation, open for writing.
 func (f *Folder) apply(s *Stock, r *Reservation, e *ReservationEvent, granted Quantity, cause int) {
 	switch e.Action {
@@ -24,11 +22,8 @@ func (f *Folder) apply(s *Stock, r *Reservation, e *ReservationEvent, granted Qu
 			f.hold(s, l.Place, -l.Quantity, cause)
 		}
 	case Fulfill:
-		left, taken := take(r.Lines, e.source(), None, granted)
-		r.Lines = left
-		for _, l := range taken {
-			f.fulfil(s, l, e, cause)
-		}
+		r.Lines, _ = take(r.Lines, e.source(), None, granted)
+		f.fulfil(s, e, granted, cause)
 	}
 }
 
@@ -46,23 +41,20 @@ func (f *Folder) hold(s *Stock, p Place, q Quantity, cause int) {
 	s.reserve(c, q)
 }
 
-// fulfil takes a line's quantity out of what is reserved and, unless the count is newer, out of what is on hand.
-func (f *Folder) fulfil(s *Stock, l Line, e *ReservationEvent, cause int) {
-	c := s.cellOf(LocationID(l.Place.ID))
+// fulfil takes a quantity out of what is reserved and, unless the count is newer, out of what is on hand: one movement,
+// from however many lines.
+func (f *Folder) fulfil(s *Stock, e *ReservationEvent, q Quantity, cause int) {
+	c := s.cellOf(e.Location)
 	f.capture(s, c, cause)
 	f.touched()
 	before, futures, effectiveAt := c.sums(), c.Futures, c.effectiveAt()
-	known := c.Known
-	c.Reserved -= l.Quantity
+	c.Reserved -= q
 	if c.loc >= 0 {
 		when := e.EventAt
 		if when == None {
 			when = e.At
 		}
-		c.move(-l.Quantity, when, f.rules.Horizon)
-		c.Known = c.Known || known
+		c.move(-q, when, f.rules.Horizon)
 	}
 	s.settle(c, before, futures, effectiveAt)
 }
-
-func sortStrings(s []string) { slices.Sort(s) }

@@ -77,9 +77,7 @@ func (c *Cell) sums() sums {
 		return sums{}
 	}
 	s := sums{members: 1, onHand: c.onHand(), reserved: c.Reserved, safetyStock: c.SafetyStock}
-	for _, f := range c.Futures {
-		s.future += f.Quantity
-	}
+	s.future = sumFutures(c.Futures)
 	free := s.onHand - s.reserved - s.safetyStock
 	s.atf, s.ato, s.short = max(0, free), max(0, free+s.future), max(0, -free)
 	return s
@@ -156,11 +154,14 @@ func (c *Cell) apply(d *Delta, horizon Instant) (fresh, stale int) {
 			c.Futures, c.FuturesAt, c.FuturesSet = d.Futures, d.EffectiveAt, true
 		}
 	}
-	if fresh > 0 || stale == 0 {
+	if fresh > 0 || stale == 0 && !c.deletedAfter(d.EffectiveAt) {
 		c.Known = true
 	}
 	return fresh, stale
 }
+
+// deletedAfter says whether the newest that is known of on hand is a deletion later than the date.
+func (c *Cell) deletedAfter(at Instant) bool { return c.Deleted && at < c.CountedAt }
 
 // count replaces the count. Movements that end before it are part of it; the others stay.
 func (c *Cell) count(q Quantity, at, horizon Instant) {
@@ -177,9 +178,7 @@ func (c *Cell) count(q Quantity, at, horizon Instant) {
 // move adds a movement; one that is earlier than the count is part of it already.
 func (c *Cell) move(q Quantity, at, horizon Instant) {
 	if at < c.CountedAt {
-		if !c.Deleted {
-			c.Known = true
-		}
+		c.Known = c.Known || !c.Deleted
 		return
 	}
 	c.Known = true

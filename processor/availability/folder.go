@@ -46,18 +46,34 @@ func (f *Folder) capture(s *Stock, c *Cell, cause int) {
 	if c.loc < 0 {
 		return
 	}
-	if c.before == 0 {
-		s.touch(c)
-		s.batch.before = append(s.batch.before, captured{f.locationLevel(s, c.loc, c), cause})
-		c.before = int32(len(s.batch.before))
-	}
-	s.batch.before[c.before-1].cause = cause
+	f.captureCell(s, c, cause)
 	groups := s.graph.groupsOf(c.loc)
 	if len(groups) == 0 {
 		return
 	}
 	if part := s.graph.groups[groups[0]].part; f.demanded(s, part) {
 		groups = s.graph.parts[part].groups
+	}
+	f.captureGroups(s, groups, cause)
+}
+
+func (f *Folder) captureCell(s *Stock, c *Cell, cause int) {
+	if c.before == 0 {
+		s.touch(c)
+		s.batch.before = append(s.batch.before, captured{f.locationLevel(s, c.loc, c), cause})
+		c.before = int32(len(s.batch.before))
+	}
+	s.batch.before[c.before-1].cause = cause
+}
+
+// captureAll keeps the level of every place.
+func (f *Folder) captureAll(s *Stock, cause int) {
+	for _, c := range s.cells {
+		f.captureCell(s, c, cause)
+	}
+	groups := make([]int32, len(s.graph.groups))
+	for i := range groups {
+		groups[i] = int32(i)
 	}
 	f.captureGroups(s, groups, cause)
 }
@@ -139,19 +155,14 @@ func (f *Folder) fits(s *Stock, c *Cell, before, after sums) bool {
 	return true
 }
 
-// Adopt brings a complete stock of an older graph to the Folder's. Its levels before are those of the old graph; a nil
-// one is not to be had any more, and then every level counts as changed. It does nothing to a stock of this graph.
+// Adopt brings a complete stock of another graph to the Folder's. Its levels before are those of the old graph. It does
+// nothing to a stock of this graph.
 func (f *Folder) Adopt(s *Stock, cause int) {
 	if s.graph == f.graph {
 		return
 	}
 	f.touched()
-	for _, c := range s.cells {
-		s.batch.before = append(s.batch.before, captured{f.locationLevel(s, c.loc, c), cause})
-	}
-	for i := range s.graph.groups {
-		s.batch.before = append(s.batch.before, captured{f.groupLevel(s, int32(i)), cause})
-	}
+	f.captureAll(s, cause)
 	old := s.graph
 	cells := append(s.cells, s.orphans...)
 	demands := append([]DemandData(nil), s.lost...)
@@ -215,7 +226,11 @@ func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 func (f *Folder) markSeen(s *Stock, cause int) {
 	known := make(map[Place]int32, len(s.batch.before))
 	for i := range s.batch.before {
-		known[s.batch.before[i].level.Place] = int32(i + 1)
+		p := s.batch.before[i].level.Place
+		known[p] = int32(i + 1)
+		if p.Type == LocationPlace && s.graph.location(LocationID(p.ID)) >= 0 {
+			s.cellOf(LocationID(p.ID)) // It may have left and returned within the batch.
+		}
 	}
 	at := func(p Place) int32 {
 		if known[p] == 0 {
@@ -237,14 +252,7 @@ func (f *Folder) markSeen(s *Stock, cause int) {
 // Touch makes the batch publish every level of a complete stock, changed or not, and a tombstone for every place of it
 // that does not have the SKU any more.
 func (f *Folder) Touch(s *Stock, cause int) {
-	for _, c := range s.cells {
-		f.capture(s, c, cause)
-	}
-	groups := make([]int32, len(s.graph.groups))
-	for i := range groups {
-		groups[i] = int32(i)
-	}
-	f.captureGroups(s, groups, cause)
+	f.captureAll(s, cause)
 	s.batch.everything = true
 }
 
