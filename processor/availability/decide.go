@@ -3,6 +3,7 @@ package availability
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -36,7 +37,7 @@ func (f *Folder) Standing(s *Stock, e *ReservationEvent, result Result, cause in
 // met looks for an earlier decision on the same request id and SKU: the original result for the same content, or a message
 // for other content.
 func (f *Folder) met(s *Stock, e *ReservationEvent, id, content uint64) (original *Result, other string) {
-	if q := s.reservations[e.ReservationID].request(id, e.At, f.rules.Window); q != nil {
+	if q := s.reservations[e.ReservationID].request(id, e.At, f.ids); q != nil {
 		if q.Content == content {
 			return &q.Result, ""
 		}
@@ -220,10 +221,8 @@ func (f *Folder) notMember(e *ReservationEvent) string {
 		return ""
 	}
 	if g := f.graph.group(group); g >= 0 {
-		for _, member := range f.graph.groups[g].Locations {
-			if member == location {
-				return ""
-			}
+		if _, member := slices.BinarySearch(f.graph.groups[g].Locations, location); member {
+			return ""
 		}
 	}
 	return fmt.Sprintf("location %s is not in group %s", location, group)
@@ -325,7 +324,7 @@ func promiseMessage(names, members []string, promised, free, left Quantity) stri
 		has = "have"
 		who = strings.Join(names[:n-1], ", ") + " and " + names[n-1]
 	}
-	sortStrings(members)
+	slices.Sort(members)
 	more := ""
 	if n := len(members) - messageLocations; n > 0 {
 		members, more = members[:messageLocations], fmt.Sprintf(" and %d more", n)

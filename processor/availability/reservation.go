@@ -60,13 +60,13 @@ func (r *Reservation) holds(p Place) bool { return r.held(p, None) > 0 }
 
 func (r *Reservation) closed() bool { return r == nil || len(r.Lines) == 0 }
 
-// request returns the remembered request with that id, if it is still in the window at the given time.
-func (r *Reservation) request(id uint64, at, window Instant) *Request {
+// request returns the remembered request with that id, if the window covers it at the given time.
+func (r *Reservation) request(id uint64, at Instant, w *Window) *Request {
 	if r == nil {
 		return nil
 	}
 	for i := range r.Requests {
-		if q := &r.Requests[i]; q.ID == id && at-q.At <= window {
+		if q := &r.Requests[i]; q.ID == id && w.covers(q.At, at) {
 			return q
 		}
 	}

@@ -14,8 +14,8 @@ type IDBatch struct {
 
 // Window remembers for a span of time which ids were met. It holds 64-bit hashes, some 11 bytes each.
 //
-// An id is a duplicate if it was met no longer than the span ago, by the records' timestamps; so a replay answers as the
-// first run did.
+// An id is a duplicate if it was met no longer ago than the span and less than a bucket, by the records' timestamps; so a
+// replay answers as the first run did.
 type Window struct {
 	span    Instant
 	width   Instant // span / windowBuckets
@@ -45,6 +45,9 @@ func (w *Window) bucket(at Instant) int64 {
 	}
 	return b
 }
+
+// covers says whether what was met at one time is remembered at another.
+func (w *Window) covers(met, at Instant) bool { return w.bucket(met) >= w.bucket(at-w.span) }
 
 // Has says whether the id was met within the span before at, or after it.
 func (w *Window) Has(id uint64, at Instant) bool {
