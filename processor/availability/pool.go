@@ -18,9 +18,7 @@ type Pool struct {
 
 func (p *Pool) sums() sums {
 	s := sums{members: p.Members, onHand: p.OnHand, reserved: p.Reserved, safetyStock: p.SafetyStock, atf: p.ATF, ato: p.ATO}
-	for _, f := range p.Futures {
-		s.future += f.Quantity
-	}
+	s.future = sumFutures(p.Futures)
 	return s
 }
 
@@ -32,6 +30,16 @@ func (p *Pool) replace(before, after sums) {
 	p.SafetyStock += after.safetyStock - before.safetyStock
 	p.ATF += after.atf - before.atf
 	p.ATO += after.ato - before.ato
+}
+
+// sumFutures returns the total, or what does not fit if that is more than fits: a list of numbers that fit may add up to
+// more than 64 bits.
+func sumFutures(futures []Future) Quantity {
+	var sum Quantity
+	for _, f := range futures {
+		sum = min(sum+f.Quantity, MaxQuantity+1)
+	}
+	return sum
 }
 
 // addFutures adds up two sorted lists, the second times sign; what comes to zero goes.
@@ -56,13 +64,14 @@ func addFutures(a, b []Future, sign Quantity) []Future {
 	return sum
 }
 
-// SortFutures puts futures into the order a Delta needs: by date, equal dates added up. It changes its argument.
+// SortFutures puts futures into the order a Delta needs: by date, equal dates added up, to more than MaxQuantity if they
+// are, which a Folder refuses as Overflow. It changes its argument.
 func SortFutures(futures []Future) []Future {
 	slices.SortFunc(futures, func(a, b Future) int { return cmp.Compare(a.Expected, b.Expected) })
 	sorted := futures[:0]
 	for _, f := range futures {
 		if last := len(sorted) - 1; last >= 0 && sorted[last].Expected == f.Expected {
-			sorted[last].Quantity += f.Quantity
+			sorted[last].Quantity = min(sorted[last].Quantity+f.Quantity, MaxQuantity+1)
 		} else {
 			sorted = append(sorted, f)
 		}
