@@ -49,9 +49,10 @@ func (c Code) stage() string {
 		return "KEY_CONVERTER"
 	case CodeDecode, CodeUnknownSchema, CodeWrongRecordType, CodeEmptyValue, CodePrecision, CodeTooLarge:
 		return "VALUE_CONVERTER"
-	default:
-		return "TASK_PUT"
+	case CodeMalformedID, CodeUnknownLocation, CodeNegativeCount, CodeNegativeSafetyStock, CodeBadFuture, CodeOverflow,
+		CodeMissingEffectiveDate, CodeFutureDate, CodeConflictingFields:
 	}
+	return "TASK_PUT"
 }
 
 // Refusal is the error of a record that can never be applied as it is: a dead letter. The message says what is wrong and,

@@ -109,7 +109,7 @@ func (n Names) Table() []Topic {
 		{n.LocationGraph, RoleBroadcast, GraphKey, compacted(recordBytesMax)},
 		{n.AvailabilityUpdates, RoleOutput, "place/SKU", compacted(updateBytesMax)},
 		{n.ReservationResults, RoleResult, bySKU, deleted(7*day, recordBytesMax)},
-		{n.DeadLetters, RoleDeadLetter, "as the source record", append(deleted(14*day, deadLetterBytesMax),
+		{n.DeadLetters, RoleDeadLetter, "the key of the source record", append(deleted(14*day, deadLetterBytesMax),
 			// A dead letter keeps its time, also one that this topic would refuse and its source did not.
 			Config{Name: "message.timestamp.after.max.ms", Value: "9223372036854775807", late: true},
 			Config{Name: "message.timestamp.before.max.ms", Value: "9223372036854775807", late: true},
