@@ -1,0 +1,343 @@
+package cache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"onhand/processor/availability"
+)
+
+// Commit writes a commit as a whole, and waits for Redis until ctx ends. It returns nil also if this commit had landed
+// before, by a call whose answer was lost. It fails with availability.ErrFenced if another commit is in place, and with
+// availability.ErrCorrupt if what is there cannot be this task's. After ctx has ended nobody knows whether it landed:
+// the same commit may be tried again. It clears what is owed before it adds to it.
+func (r *Redis) Commit(ctx context.Context, task int32, c *availability.Commit) error {
+	t := r.task(task)
+	t.committing.Lock()
+	defer t.committing.Unlock()
+	if err := r.commit(ctx, t, keysOf(r.namespace, task), c); err != nil {
+		return fmt.Errorf("committing %d SKUs of task %d: %w", len(c.Stocks), task, err)
+	}
+	return nil
+}
+
+func (r *Redis) commit(ctx context.Context, t *task, k keys, c *availability.Commit) error {
+	if err := checkIDs(c); err != nil {
+		return err
+	}
+	for range reloads {
+		names, err := r.dictionary(ctx, t, k)
+		if err != nil {
+			return err
+		}
+		w, err := pack(k, names, c)
+		if err != nil {
+			return err
+		}
+		var answer string
+		args := w.args()
+		err = r.retry(ctx, func(ctx context.Context) (err error) {
+			answer, err = commitScript.Run(ctx, r.client, w.keys, args...).Text()
+			return err
+		})
+		if err != nil {
+			t.forget(names)
+			return err
+		}
+		switch answer {
+		case "written":
+			t.replace(names, w.names.with(w.names.added))
+			return nil
+		case "landed":
+			t.forget(names)
+			return nil
+		case "names":
+			t.forget(names)
+		default:
+			t.forget(names)
+			return refusal(k, answer)
+		}
+	}
+	return fmt.Errorf("%w: short ids changed %d times while they were used", availability.ErrFenced, reloads)
+}
+
+func checkIDs(c *availability.Commit) error {
+	if id := c.Checkpoint.CommitID; id == (availability.CommitID{}) || id == c.Expect {
+		return errors.New("commit id is not a new one")
+	}
+	return nil
+}
+
+// refusal is the error for an answer of the commit script that is no success.
+func refusal(k keys, answer string) error {
+	switch answer {
+	case "fenced":
+		return availability.ErrFenced
+	case "leftover":
+		return leftover(k)
+	}
+	return fmt.Errorf("%w: commit script answered %q", availability.ErrCorrupt, answer)
+}
+
+// write collects the operations of a commit, each on one key.
+type write struct {
+	layout  keys
+	names   namer
+	c       *availability.Commit
+	keys    []string
+	numbers map[string]int // of keys, from 1
+	ops     []any
+	due     []string // members changed, in order
+	changes map[string]dueChange
+}
+
+type dueChange struct {
+	at    availability.Instant
+	added bool
+}
+
+// pack turns a commit into operations. It fails, before anything is written, on what the layout cannot hold.
+func pack(k keys, names *dictionary, c *availability.Commit) (*write, error) {
+	w := &write{layout: k, names: namer{dictionary: names}, c: c, numbers: make(map[string]int, 2+2*len(c.Stocks))}
+	w.key(k.checkpoint())
+	w.key(k.names())
+	for i := range c.Stocks {
+		if err := w.stock(&c.Stocks[i]); err != nil {
+			return nil, fmt.Errorf("SKU %q: %w", c.Stocks[i].SKU, err)
+		}
+	}
+	w.flushDue()
+	w.ids()
+	w.owed()
+	w.graphs()
+	var added []any
+	for i, name := range w.names.added {
+		if len(name) < 2 {
+			return nil, errors.New("a location or group without a name")
+		}
+		added = append(added, strconv.Itoa(len(names.names)+i), name)
+	}
+	w.op("HSET", k.names(), added)
+	return w, nil
+}
+
+// args are those of the commit script.
+func (w *write) args() []any {
+	expect, before := "", ""
+	if w.c.Expect != (availability.CommitID{}) {
+		expect, before = string(w.c.Expect[:]), string(w.names.mark().append(nil))
+	}
+	after := w.names.mark()
+	for _, name := range w.names.added {
+		after = after.next(name)
+	}
+	head := []any{expect, w.c.Checkpoint.CommitID[:], before, packCheckpoint(&w.c.Checkpoint, after)}
+	return append(head, w.ops...)
+}
+
+func (w *write) key(name string) int {
+	n, ok := w.numbers[name]
+	if !ok {
+		w.keys = append(w.keys, name)
+		n = len(w.keys)
+		w.numbers[name] = n
+	}
+	return n
+}
+
+// op adds an operation, in several parts if it has many arguments. A command but DEL does nothing without any.
+func (w *write) op(command, key string, args []any) {
+	if command == "DEL" {
+		w.ops = append(w.ops, command, w.key(key), 0)
+		return
+	}
+	for len(args) > 0 {
+		n := min(len(args), argsMax)
+		w.ops = append(append(w.ops, command, w.key(key), n), args[:n]...)
+		args = args[n:]
+	}
+}
+
+func (w *write) stock(d *availability.StockData) error {
+	stock, lists := w.layout.stock(d.SKU), w.layout.lists(d.SKU)
+	if d.SKU == "" {
+		return errors.New("it has no name")
+	}
+	if d.Replace {
+		w.op("DEL", stock, nil)
+		w.op("DEL", lists, nil)
+	}
+	if !d.Exists {
+		w.op("HSET", w.layout.shard(shardOf(d.SKU)), []any{string(d.SKU), ""})
+	}
+	f := fields{set: []any{fieldGraphVersion, strconv.FormatInt(d.GraphVersion, 10)}, replace: d.Replace}
+	for i := range d.Cells {
+		c := &d.Cells[i]
+		if emptyCell(c) {
+			if id, ok := w.names.known(kindLocation, string(c.Location)); ok {
+				f.drop(cellField(id))
+			}
+			continue
+		}
+		packed, listed := packCell(c)
+		f.put(cellField(w.names.id(kindLocation, string(c.Location))), packed, listed)
+	}
+	for i := range d.Pools {
+		p := &d.Pools[i]
+		field := poolField(p.Number)
+		if emptyPool(&p.Pool) {
+			f.drop(field)
+			continue
+		}
+		w.names.id(kindPool, field[1:])
+		packed, listed := packPool(&p.Pool)
+		f.put(field, packed, listed)
+	}
+	for _, q := range d.Demand {
+		if q.Quantity == 0 {
+			if id, ok := w.names.known(kindGroup, string(q.Group)); ok {
+				f.drop(demandField(id))
+			}
+			continue
+		}
+		f.put(demandField(w.names.id(kindGroup, string(q.Group))), packDemand(q.Quantity), nil)
+	}
+	w.op("HDEL", stock, f.gone)
+	w.op("HSET", stock, f.set)
+	w.op("HDEL", lists, f.listsGone)
+	w.op("HSET", lists, f.lists)
+	return w.reservations(d)
+}
+
+// fields are the changes of a SKU's hash and of its sibling.
+type fields struct {
+	replace                     bool
+	set, gone, lists, listsGone []any
+}
+
+func (f *fields) put(field string, packed, lists []byte) {
+	f.set = append(f.set, field, packed)
+	if lists != nil {
+		f.lists = append(f.lists, field, lists)
+	} else if !f.replace && field[0] != fieldDemand {
+		f.listsGone = append(f.listsGone, field)
+	}
+}
+
+func (f *fields) drop(field string) {
+	if f.replace {
+		return
+	}
+	f.gone = append(f.gone, field)
+	if field[0] != fieldDemand {
+		f.listsGone = append(f.listsGone, field)
+	}
+}
+
+func (w *write) reservations(d *availability.StockData) error {
+	key := w.layout.reservations(d.SKU)
+	var set, gone []any
+	for i := range d.Reservations {
+		r := &d.Reservations[i]
+		w.changeDue(d.SKU, r)
+		if r.Reservation == nil {
+			gone = append(gone, r.ID)
+			continue
+		}
+		packed, err := packReservation(r.Reservation, &w.names)
+		if err != nil {
+			return fmt.Errorf("reservation %q: %w", r.ID, err)
+		}
+		set = append(set, r.ID, packed)
+	}
+	w.op("HDEL", key, gone)
+	w.op("HSET", key, set)
+	return nil
+}
+
+// dueMember names one expiry. The date stands in it as well: the score is a double.
+func dueMember(sku availability.SKU, reservation string, at availability.Instant) string {
+	return string(sku) + "\x00" + reservation + "\x00" + strconv.FormatInt(int64(at), 10)
+}
+
+// changeDue notes expiries. Of a SKU that comes twice in a commit the later word counts.
+func (w *write) changeDue(sku availability.SKU, r *availability.ReservationData) {
+	for _, at := range r.DueRemoved {
+		w.noteDue(dueMember(sku, r.ID, at), dueChange{at, false})
+	}
+	for _, at := range r.DueAdded {
+		w.noteDue(dueMember(sku, r.ID, at), dueChange{at, true})
+	}
+}
+
+func (w *write) noteDue(member string, change dueChange) {
+	if w.changes == nil {
+		w.changes = make(map[string]dueChange)
+	}
+	if _, ok := w.changes[member]; !ok {
+		w.due = append(w.due, member)
+	}
+	w.changes[member] = change
+}
+
+func (w *write) flushDue() {
+	var added, removed []any
+	for _, member := range w.due {
+		if change := w.changes[member]; change.added {
+			added = append(added, strconv.FormatInt(int64(change.at), 10), member)
+		} else {
+			removed = append(removed, member)
+		}
+	}
+	w.op("ZREM", w.layout.due(), removed)
+	w.op("ZADD", w.layout.due(), added)
+}
+
+func (w *write) ids() {
+	dropped := make(map[int64]bool, len(w.c.DropIDs))
+	var gone, kept []any
+	for _, n := range w.c.DropIDs {
+		dropped[n] = true
+		gone = append(gone, strconv.FormatInt(n, 10))
+		w.op("DEL", w.layout.bucket(n), nil)
+	}
+	for _, b := range w.c.IDs {
+		if dropped[b.Bucket] || len(b.IDs) == 0 {
+			continue
+		}
+		packed := make([]byte, 0, 8*len(b.IDs))
+		for _, id := range b.IDs {
+			packed = binary.LittleEndian.AppendUint64(packed, id)
+		}
+		kept = append(kept, strconv.FormatInt(b.Bucket, 10))
+		w.op("APPEND", w.layout.bucket(b.Bucket), []any{packed})
+	}
+	w.op("SREM", w.layout.buckets(), gone)
+	w.op("SADD", w.layout.buckets(), kept)
+}
+
+func (w *write) owed() {
+	if w.c.OwedCleared {
+		w.op("DEL", w.layout.owed(), nil)
+	}
+	var skus []any
+	for _, sku := range w.c.OwedAdded {
+		skus = append(skus, string(sku))
+	}
+	w.op("SADD", w.layout.owed(), skus)
+}
+
+func (w *write) graphs() {
+	var set, gone []any
+	for _, g := range w.c.Graphs {
+		set = append(set, strconv.FormatInt(g.Version, 10), packGraph(g.Bytes))
+	}
+	for _, version := range w.c.DropGraphs {
+		gone = append(gone, strconv.FormatInt(version, 10))
+	}
+	w.op("HSET", w.layout.graphs(), set)
+	w.op("HDEL", w.layout.graphs(), gone)
+}

@@ -1,0 +1,107 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is the state of tasks in a Redis server, behind Sentinels, or in a Redis Cluster. Open returns it.
+//
+// Every call waits for a Redis that does not answer or cannot answer yet, with a bounded pause between attempts, until
+// its ctx ends; Options.OnRetry hears why. The error then wraps that of ctx, and the last answer.
+type Redis struct {
+	client    redis.UniversalClient
+	namespace string
+	onRetry   func(error)
+	where     string // without credentials
+
+	mu    sync.Mutex
+	tasks map[int32]*task
+}
+
+// task is what the process remembers of a task in Redis.
+type task struct {
+	committing sync.Mutex
+
+	mu    sync.Mutex
+	names *dictionary // nil: not read
+}
+
+// String says which Redis it is, without user and password.
+func (r *Redis) String() string { return r.where }
+
+// Close ends all connections. Calls under way fail.
+func (r *Redis) Close() error {
+	if err := r.client.Close(); err != nil {
+		return fmt.Errorf("closing Redis: %w", err)
+	}
+	return nil
+}
+
+// Forget drops what the process remembers of a task. Whoever claims a task, or gives it up, calls it; it is never wrong to.
+func (r *Redis) Forget(task int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.tasks, task)
+}
+
+func (r *Redis) task(number int32) *task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, ok := r.tasks[number]
+	if !ok {
+		t = new(task)
+		r.tasks[number] = t
+	}
+	return t
+}
+
+// forget drops a dictionary that turned out to be another's.
+func (t *task) forget(names *dictionary) { t.replace(names, nil) }
+
+// replace takes over a dictionary, unless somebody else has replaced the one it follows.
+func (t *task) replace(names, next *dictionary) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.names == names {
+		t.names = next
+	}
+}
+
+// dictionary returns the names of a task, and reads them if the process does not have them.
+func (r *Redis) dictionary(ctx context.Context, t *task, k keys) (*dictionary, error) {
+	t.mu.Lock()
+	names := t.names
+	t.mu.Unlock()
+	if names != nil {
+		return names, nil
+	}
+	var reply []any
+	err := r.retry(ctx, func(ctx context.Context) (err error) {
+		reply, err = namesScript.Run(ctx, r.client, []string{k.checkpoint(), k.names()}, headBytes).Slice()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the names: %w", err)
+	}
+	head := text(reply[0])
+	_, m, err := unpackHead([]byte(head))
+	if err != nil {
+		return nil, corrupt(k.checkpoint(), "", err)
+	}
+	var pairs []string
+	for _, s := range list(reply[1]) {
+		pairs = append(pairs, text(s))
+	}
+	if head == "" && len(pairs) > 0 {
+		return nil, leftover(k)
+	}
+	if names, err = readNames(pairs, m); err != nil {
+		return nil, corrupt(k.names(), "", err)
+	}
+	t.replace(nil, names)
+	return names, nil
+}

@@ -1,0 +1,68 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Waits between attempts double from the first to the last, less a random quarter so that tasks do not come in step.
+const (
+	retryWaitMin = 10 * time.Millisecond
+	retryWaitMax = time.Second
+)
+
+// retry calls until it succeeds, fails for good, or ctx ends. Everything it is used for may run twice: reads, and the
+// commit script, which knows its own commit id. The clients do not retry by themselves, so nothing else does.
+func (r *Redis) retry(ctx context.Context, call func(context.Context) error) error {
+	for wait := retryWaitMin; ; wait = min(2*wait, retryWaitMax) {
+		err := call(ctx)
+		if err == nil || !transient(err) {
+			return err
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return fmt.Errorf("%w; last: %w", cause, err)
+		}
+		if r.onRetry != nil {
+			r.onRetry(err)
+		}
+		timer := time.NewTimer(wait - rand.N(wait/4))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
+		case <-timer.C:
+		}
+	}
+}
+
+// waitAnswers are the answers of a Redis that may answer otherwise later: it starts, fails over, moves a slot, runs a
+// script of somebody else, or has no memory, disk or replica to write to.
+var waitAnswers = []string{
+	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "NOREPLICAS", "OOM", "MISCONF",
+	"ERR max number of clients",
+}
+
+// transient says whether a call may succeed when it is made again. An error that is no answer of Redis comes from the
+// way to it: then nobody knows whether the call arrived.
+func transient(err error) bool {
+	if errors.Is(err, redis.ErrClosed) {
+		return false
+	}
+	var answer redis.Error
+	if !errors.As(err, &answer) {
+		return true
+	}
+	text := answer.Error()
+	for _, prefix := range waitAnswers {
+		if strings.HasPrefix(text, prefix) {
+			return true
+		}
+	}
+	return strings.Contains(text, "Script killed by user")
+}

@@ -1,0 +1,112 @@
+package cache
+
+import "github.com/redis/go-redis/v9"
+
+// The scripts. They hold no rule of stock: they compare, write what they are given, and read what they are asked for.
+// Every key they touch is declared in KEYS, for Redis Cluster silently loses writes to others while a slot moves.
+//
+// unpack is called with at most argsMax elements, which is what every Lua in question has room for.
+
+// argsMax is how many fields, or fields and values, one command of a script carries.
+const argsMax = 800
+
+// commitScript writes one commit.
+//
+//	KEYS  checkpoint, names, then those that operations name
+//	ARGV  commit id expected ('': no checkpoint), commit id to write, mark of the names expected ('': no checkpoint),
+//	      checkpoint to write, then operations: command, number of its key, count of its arguments, the arguments
+//
+// The proof that a commit is stored as a whole, once, and only on top of what it builds on: Redis runs the script alone.
+// It writes nothing unless the checkpoint is the expected one, and nothing that can fail is left when it begins to
+// write: keys have been seen to be of the type that the command needs, arguments are counted by Go, and Redis refuses
+// for memory, disk or replicas before the first write or not at all. The checkpoint comes last; with it, a second run
+// of the same commit finds its own id and writes nothing.
+var commitScript = redis.NewScript(`
+local head = redis.call('GETRANGE', KEYS[1], 1, 28)
+local id = string.sub(head, 1, 16)
+if id == ARGV[2] then return 'landed' end
+if id ~= ARGV[1] then return 'fenced' end
+if string.sub(head, 17) ~= ARGV[3] then return 'names' end
+if id == '' and redis.call('EXISTS', KEYS[2]) == 1 then return 'leftover' end
+local types = {APPEND = 'string', HSET = 'hash', HDEL = 'hash', SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset'}
+local last, i = #ARGV, 5
+local seen = {}
+while i < last do
+  local key, type = tonumber(ARGV[i + 1]), types[ARGV[i]]
+  if type and seen[key] ~= type then
+    local found = redis.call('TYPE', KEYS[key]).ok
+    if found ~= type and found ~= 'none' then return 'type:' .. KEYS[key] end
+    seen[key] = type
+  end
+  i = i + 3 + tonumber(ARGV[i + 2])
+end
+i = 5
+while i < last do
+  local n = tonumber(ARGV[i + 2])
+  redis.call(ARGV[i], KEYS[tonumber(ARGV[i + 1])], unpack(ARGV, i + 3, i + 2 + n))
+  i = i + 3 + n
+end
+redis.call('SET', KEYS[1], ARGV[4])
+return 'written'
+`)
+
+// loadScript reads SKUs, and the head of the checkpoint that they were written with.
+//
+//	KEYS  checkpoint, then three for each SKU: stock, lists, reservations
+//	ARGV  bytes of a head, graph version, count of fields that every part needs, those fields, then for each SKU: count of
+//	      cells (-1: the whole), their fields, count of reservations (-1: all), their ids
+//
+// For each SKU it returns {what, stock, lists, reservations}. What is 'none'; 'whole', with fields and values in turn; or
+// 'part', with values in the order asked: graph version, common fields, cells. A SKU of another graph version comes
+// whole, for it will be rebuilt. Reservations are values in the order asked, or all fields and values in turn.
+var loadScript = redis.NewScript(`
+local function values(key, from, to, into)
+  for i = from, to, 800 do
+    local part = redis.call('HMGET', key, unpack(ARGV, i, math.min(i + 799, to)))
+    for j = 1, #part do into[#into + 1] = part[j] end
+  end
+  return into
+end
+local reply = {redis.call('GETRANGE', KEYS[1], 0, ARGV[1] - 1)}
+local common = 3 + tonumber(ARGV[3])
+local i = common + 1
+for k = 2, #KEYS, 3 do
+  local cells = tonumber(ARGV[i])
+  local what, stock, lists, reservations = 'part', {}, {}, {}
+  local version = redis.call('HGET', KEYS[k], 'v')
+  if not version then
+    what = 'none'
+  elseif cells < 0 or version ~= ARGV[2] then
+    what, stock, lists = 'whole', redis.call('HGETALL', KEYS[k]), redis.call('HGETALL', KEYS[k + 1])
+  else
+    stock = values(KEYS[k], i + 1, i + cells, values(KEYS[k], 4, common, {version}))
+    if redis.call('EXISTS', KEYS[k + 1]) == 1 then
+      lists = values(KEYS[k + 1], i + 1, i + cells, values(KEYS[k + 1], 4, common, {false}))
+    end
+  end
+  i = i + 1 + math.max(cells, 0)
+  local n = tonumber(ARGV[i])
+  if n < 0 then
+    reservations = redis.call('HGETALL', KEYS[k + 2])
+  else
+    reservations = values(KEYS[k + 2], i + 1, i + n, reservations)
+  end
+  i = i + 1 + math.max(n, 0)
+  reply[#reply + 1] = {what, stock, lists, reservations}
+end
+return reply
+`)
+
+// namesScript reads the dictionary, and the head of the checkpoint that it belongs to.
+//
+//	KEYS  checkpoint, names
+var namesScript = redis.NewScript(`
+return {redis.call('GETRANGE', KEYS[1], 0, ARGV[1] - 1), redis.call('HGETALL', KEYS[2])}
+`)
+
+// checkpointScript reads the checkpoint, and whether there are names.
+//
+//	KEYS  checkpoint, names
+var checkpointScript = redis.NewScript(`
+return {redis.call('GET', KEYS[1]) or '', redis.call('EXISTS', KEYS[2])}
+`)
