@@ -134,22 +134,19 @@ func (p *Processor) describe(ctx context.Context) error {
 	s := p.shared
 	ask, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	found, err := kadm.NewClient(s.admin).ListTopics(ask, p.names.All()...)
+	client := kadm.NewClient(s.admin)
+	var err error
+	if s.partitions, err = topics.Partitions(ask, client, p.names); err != nil {
+		return err
+	}
+	found, err := client.ListTopics(ask, p.names.All()...)
 	if err != nil {
 		return fmt.Errorf("asking for the topics of namespace %s: %w", p.names.Namespace, err)
 	}
-	counts := make(map[string]int32, len(found))
 	s.topicIDs = make(map[string][16]byte, len(found))
-	for name, t := range found { // order-free: into maps
-		if t.Err == nil {
-			counts[name] = int32(len(t.Partitions))
-			s.topicIDs[name] = t.ID
-		}
+	for name, t := range found { // order-free: into a map
+		s.topicIDs[name] = t.ID
 	}
-	if err := p.names.Validate(counts); err != nil {
-		return err
-	}
-	s.partitions = counts[p.names.StockDeltas]
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,7 +108,7 @@ func (s *session) join(ctx context.Context) error {
 
 func (s *session) options() []kgo.Opt {
 	o := s.shared
-	return append(append([]kgo.Opt{}, o.Client...),
+	return append(slices.Concat(o.Client, o.names.ProducerOpts()),
 		kgo.ClientID("onhand-"+s.id),
 		kgo.ConsumerGroup(o.names.ConsumerGroup()),
 		kgo.InstanceID(s.id),
@@ -126,10 +127,6 @@ func (s *session) options() []kgo.Opt {
 		kgo.OnPartitionsAssigned(s.onAssigned),
 		kgo.OnPartitionsRevoked(s.onRevoked),
 		kgo.OnPartitionsLost(s.onLost),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(batchBytesMax),
 		kgo.ProducerLinger(o.Linger),
 		kgo.MaxBufferedRecords(outputsBuffered),
 		kgo.FetchMaxWait(500*time.Millisecond),
@@ -137,12 +134,8 @@ func (s *session) options() []kgo.Opt {
 	)
 }
 
-const (
-	// batchBytesMax is the largest record that is passed on, a dead letter of 1 MiB and what it came in, with room.
-	batchBytesMax = 16 << 20
-	// outputsBuffered bounds what a transaction holds unsent: 200,000 records of some 250 bytes are 50 MB.
-	outputsBuffered = 200_000
-)
+// outputsBuffered bounds what a transaction holds unsent: 200,000 records of some 500 bytes are 100 MB.
+const outputsBuffered = 200_000
 
 func (s *session) leave() {
 	s.mu.Lock()

@@ -1,0 +1,239 @@
+package processor_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"onhand/cache"
+	"onhand/processor/availability"
+	"onhand/topics"
+)
+
+// settled waits until every record of the inputs is folded and the store has it.
+func (w *world) settled() {
+	w.Helper()
+	admin := kadm.NewClient(w.client)
+	store, err := cache.Open(w.Context(), w.redisURL, cache.Options{Namespace: w.namespace})
+	w.must(err)
+	defer func() { _ = store.Close() }()
+	w.eventually("every input folded, and in the store", func() bool {
+		last := w.lastOffsets()
+		committed, err := admin.FetchOffsets(w.Context(), w.names.ConsumerGroup())
+		if err != nil {
+			return false
+		}
+		for n := range w.partitions {
+			c, err := store.Checkpoint(w.Context(), n)
+			if err != nil {
+				return false
+			}
+			for input, topic := range []string{w.names.StockDeltas, w.names.ReservationEvents} {
+				k, ok := committed.Lookup(topic, n)
+				if !ok || k.At < last[topic][n] || c.Offsets[input] != k.At {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// lastOffsets returns, for each partition of the inputs, the offset after its last record.
+func (w *world) lastOffsets() map[string]map[int32]int64 {
+	last := map[string]map[int32]int64{w.names.StockDeltas: {}, w.names.ReservationEvents: {}}
+	for _, r := range w.read(w.names.StockDeltas, w.names.ReservationEvents) {
+		last[r.Topic][r.Partition] = r.Offset + 1
+	}
+	return last
+}
+
+// read returns everything that stands committed in the topics, in the order of each partition.
+func (w *world) read(names ...string) []*kgo.Record {
+	w.Helper()
+	admin := kadm.NewClient(w.client)
+	ends, err := admin.ListCommittedOffsets(w.Context(), names...)
+	w.must(err)
+	starts, err := admin.ListStartOffsets(w.Context(), names...)
+	w.must(err)
+	positions := make(map[string]map[int32]kgo.Offset)
+	left := make(map[string]bool)
+	ends.Each(func(o kadm.ListedOffset) {
+		s, _ := starts.Lookup(o.Topic, o.Partition)
+		if s.Offset >= o.Offset {
+			return
+		}
+		if positions[o.Topic] == nil {
+			positions[o.Topic] = make(map[int32]kgo.Offset)
+		}
+		positions[o.Topic][o.Partition] = kgo.NewOffset().At(s.Offset)
+		left[fmt.Sprint(o.Topic, o.Partition)] = true
+	})
+	if len(left) == 0 {
+		return nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumePartitions(positions), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(50*time.Millisecond))
+	w.must(err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	defer cancel()
+	var records []*kgo.Record
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		w.must(ctx.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				records = append(records, r)
+			}
+			if end, _ := ends.Lookup(r.Topic, r.Partition); r.Offset+1 >= end.Offset {
+				delete(left, fmt.Sprint(r.Topic, r.Partition))
+			}
+		})
+	}
+	slices.SortStableFunc(records, func(a, b *kgo.Record) int { return strings.Compare(a.Topic, b.Topic) })
+	return records
+}
+
+// last is a key's last record in the topic.
+type last struct {
+	level   availability.Level
+	version int64
+}
+
+// published returns the last level of every key, and fails where a key's version went back or its last record is not the
+// newest.
+func (w *world) published() map[string]last {
+	w.Helper()
+	levels := make(map[string]last)
+	reader := topics.NewReader(w.decoder, topics.Options{})
+	for _, r := range w.read(w.names.AvailabilityUpdates) {
+		var l last
+		var from topics.Provenance
+		w.must(reader.Update(w.Context(), r, &l.level, &from))
+		l.version = from.Version
+		if before, ok := levels[string(r.Key)]; ok && l.version <= before.version {
+			w.Errorf("%s: version %d comes after %d", r.Key, l.version, before.version)
+		}
+		levels[string(r.Key)] = l
+	}
+	return levels
+}
+
+// check folds all that stands in the inputs anew, with the decisions and dead letters that stand, and compares with the
+// topic of levels and with the store: nothing lost, nothing twice, one decision for each event.
+func (w *world) check() {
+	w.Helper()
+	want := w.recount()
+	have := w.published()
+	for key, l := range have {
+		if w2, ok := want[key]; l.level.Present != (ok && w2.Present) {
+			w.Errorf("%s: published present=%v, true %v", key, l.level.Present, ok)
+		}
+	}
+	for key, l := range want {
+		h, ok := have[key]
+		if !ok || !h.level.Equal(&l) {
+			w.Errorf("%s:\npublished %+v\ntrue      %+v", key, h.level, l)
+		}
+	}
+	w.checkStore(want)
+}
+
+// checkStore compares the levels that the store's cells come to.
+func (w *world) checkStore(want map[string]availability.Level) {
+	w.Helper()
+	store, err := cache.Open(w.Context(), w.redisURL, cache.Options{Namespace: w.namespace})
+	w.must(err)
+	defer func() { _ = store.Close() }()
+	bySKU := make(map[availability.SKU]int)
+	for _, l := range want {
+		bySKU[l.SKU]++
+	}
+	graph := w.compiled()
+	for sku, n := range bySKU {
+		data, _, err := store.Load(w.Context(), topics.PartitionOf(sku, w.partitions), graph, []availability.Want{{SKU: sku, All: true}})
+		w.must(err)
+		f := availability.NewFolder(graph, availability.DefaultRules(), availability.NewWindow(availability.Hour))
+		s := availability.NewStock(graph, &data[0])
+		levels := f.Levels(s)
+		if len(levels) != n {
+			w.Errorf("%s: the store has %d levels, true are %d", sku, len(levels), n)
+		}
+		for _, l := range levels {
+			if true := want[l.Place.ID+"/"+string(sku)]; !l.Equal(&true) {
+				w.Errorf("%s at %s:\nstored %+v\ntrue   %+v", sku, l.Place.ID, l, true)
+			}
+		}
+	}
+}
+
+func (w *world) compiled() *availability.Graph {
+	spec := topics.GraphSpec(w.graph)
+	g, err := spec.Compile()
+	w.must(err)
+	return g
+}
+
+// recount is the plain model: every record of the inputs once, decisions as they stand.
+func (w *world) recount() map[string]availability.Level {
+	w.Helper()
+	reader := topics.NewReader(w.decoder, topics.Options{})
+	decisions := make(map[topics.Source]availability.Result)
+	for _, r := range w.read(w.names.ReservationResults) {
+		var d topics.Decision
+		w.must(reader.Result(w.Context(), r, &d))
+		if _, twice := decisions[d.Source]; twice {
+			w.Errorf("two decisions stand on %s", d.Source)
+		}
+		decisions[d.Source] = d.Result
+	}
+	dead := make(map[topics.Source]bool)
+	for _, r := range w.read(w.names.DeadLetters) {
+		source, err := topics.SourceOf(r)
+		w.must(err)
+		if dead[source] {
+			w.Errorf("%s stands in dead-letters twice", source)
+		}
+		dead[source] = true
+	}
+	graph := w.compiled()
+	stocks := make(map[availability.SKU]*availability.Stock)
+	f := availability.NewFolder(graph, availability.DefaultRules(), availability.NewWindow(24*availability.Hour))
+	stock := func(sku availability.SKU) *availability.Stock {
+		if stocks[sku] == nil {
+			stocks[sku] = availability.NewStock(graph, &availability.StockData{SKU: sku, Complete: true})
+		}
+		return stocks[sku]
+	}
+	for _, r := range w.read(w.names.StockDeltas, w.names.ReservationEvents) {
+		source := topics.SourceAt(r)
+		if dead[source] || topics.PartitionOf(r.Key, w.partitions) != r.Partition {
+			continue
+		}
+		if r.Topic == w.names.StockDeltas {
+			var d availability.Delta
+			w.must(reader.Delta(w.Context(), r, &d))
+			f.Delta(stock(d.SKU), &d, 0)
+			continue
+		}
+		var e availability.ReservationEvent
+		w.must(reader.Event(w.Context(), r, &e))
+		result, ok := decisions[source]
+		if !ok {
+			w.Errorf("no decision stands on %s", source)
+		}
+		f.Standing(stock(e.SKU), &e, result, 0)
+	}
+	levels := make(map[string]availability.Level)
+	for _, s := range stocks {
+		for _, l := range f.Levels(s) {
+			levels[l.Place.ID+"/"+string(s.SKU)] = l
+		}
+	}
+	return levels
+}
