@@ -70,6 +70,9 @@ func TestCutOffValuesAreErrors(t *testing.T) {
 	decoders := map[string]*Decoder{"compiled": newEmbedded(), "goavro": newGenericOnly(t)}
 	for _, c := range codecs(t) {
 		value := c.append(nil, embeddedID(c.record), c.draw(r))
+		for len(value) > 1000 { // the work grows with the square
+			value = c.append(nil, embeddedID(c.record), c.draw(r))
+		}
 		for name, d := range decoders {
 			for n := range value {
 				err := c.decode(d, value[:n], c.empty())

@@ -309,3 +309,16 @@ func TestForeignFieldsOfAnyTypeArePassedOver(t *testing.T) {
 		t.Fatalf("got %s", jsonOf(t, got))
 	}
 }
+
+// thousandths is what a decimal is worth, by math/big; nil for no bytes.
+func thousandths(unscaled []byte, scale int) *big.Rat {
+	if len(unscaled) == 0 {
+		return nil
+	}
+	v := new(big.Int).SetBytes(unscaled)
+	if unscaled[0] >= 0x80 {
+		v.Sub(v, new(big.Int).Lsh(big.NewInt(1), uint(8*len(unscaled))))
+	}
+	tenTo := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)
+	return new(big.Rat).SetFrac(v.Mul(v, big.NewInt(1000)), tenTo)
+}

@@ -131,7 +131,7 @@ func (m *meter) elements(at string) int {
 	m.charge(at, costLong)
 	if n < 0 {
 		m.charge(at, costLong)
-		m.long(at) // the block's size in bytes, which goavro does not look at either
+		m.blockSize(at)
 		n = -n
 	}
 	if n < 0 || n > elementsMax {

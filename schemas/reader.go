@@ -151,9 +151,7 @@ func (r *reader) optionalString(at string, old Optional[string]) Optional[string
 func (r *reader) block(at string, bytesMin int) int {
 	n := r.long(at)
 	if n < 0 {
-		if size := r.long(at); size < 0 || size > int64(len(r.rest)) {
-			r.fail(at, fmt.Errorf("%w: block of %d bytes announced, %d left", ErrDecode, size, len(r.rest)))
-		}
+		r.blockSize(at)
 		n = -n // the smallest int64 stays negative, and is refused
 	}
 	if n < 0 || n > int64(len(r.rest)/bytesMin) {
@@ -161,6 +159,13 @@ func (r *reader) block(at string, bytesMin int) int {
 		return 0
 	}
 	return int(n)
+}
+
+// blockSize passes over the size in bytes that follows a negative count. It is of use only to who skips the block.
+func (r *reader) blockSize(at string) {
+	if size := r.long(at); size < 0 || size > int64(len(r.rest)) {
+		r.fail(at, fmt.Errorf("%w: block of %d bytes announced, %d left", ErrDecode, size, len(r.rest)))
+	}
 }
 
 // grow makes room for n elements more and charges it to the reader.
