@@ -72,6 +72,17 @@ func TestRunbookAnchorsExist(t *testing.T) {
 	}
 }
 
+func TestReasonsToStopHaveHeadingsInTheRunbook(t *testing.T) {
+	headings := headingsOf(readText(t, runbook))
+	for _, s := range readSources(t) {
+		for _, heading := range stopHeadings(s) {
+			if !slices.Contains(headings, heading) {
+				t.Errorf("%s names the heading %q, which %s does not have; write what an operator does about it there", s.path, heading, runbook)
+			}
+		}
+	}
+}
+
 func readAlerts(t *testing.T) []alert {
 	t.Helper()
 	var file struct {
@@ -147,6 +158,29 @@ func alertFindings(rules []alert, text string) []string {
 	return findings
 }
 
+// stopHeadings lists the headings of the runbook that a file of the processor names, as the first argument of stopped.
+func stopHeadings(s source) []string {
+	if s.dir() != "processor" {
+		return nil
+	}
+	var headings []string
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return true
+		}
+		name, isName := call.Fun.(*ast.Ident)
+		literal, isLiteral := call.Args[0].(*ast.BasicLit)
+		if isName && isLiteral && name.Name == "stopped" {
+			if heading, err := strconv.Unquote(literal.Value); err == nil {
+				headings = append(headings, heading)
+			}
+		}
+		return true
+	})
+	return headings
+}
+
 var headingLine = regexp.MustCompile(`(?m)^#+ +(.*?) *$`)
 
 func headingsOf(text string) []string {
@@ -203,7 +237,7 @@ func anchorFindings(name, text string, known []string) []string {
 var (
 	metricName     = regexp.MustCompile(`\bonhand_[a-z_]+`)
 	instrumentName = regexp.MustCompile(`^onhand[._][a-z._]+$`)
-	metricSuffix   = regexp.MustCompile(`^(?:_seconds|_bytes|_records)?(?:_total|_bucket|_count|_sum)?$`)
+	metricSuffix   = regexp.MustCompile(`^(?:_seconds|_bytes)?(?:_total|_bucket|_count|_sum)?$`)
 )
 
 // instrumentNames lists the names of instruments that stand as strings in the processor and the wiring, as Prometheus
@@ -247,6 +281,11 @@ func TestAlertsThatPartFromTheRunbookAreSeen(t *testing.T) {
 	wantFindings(t, alertFindings([]alert{good}, "# Runbook\n\n### OnhandDown\n"))
 	wantFindings(t, alertFindings([]alert{good}, "### OnhandDown \n\n### OnhandSlow\n"), `"OnhandSlow" is the heading of no alert`)
 	wantFindings(t, alertFindings([]alert{{Alert: "OnhandUp"}}, "### Down\n"), "no heading", `must be "RUNBOOK.md#onhandup"`, "page or ticket", "no summary")
+}
+
+func TestReasonsToStopAreSeen(t *testing.T) {
+	const text = `package processor; func f() error { return stopped("LogTooShort", "restore it", "at %d", 1) }`
+	wantFindings(t, stopHeadings(parseSource(t, "processor/claim.go", text)), "LogTooShort")
 }
 
 func TestDeadAnchorsAreSeen(t *testing.T) {

@@ -219,12 +219,13 @@ func impurities(files []source) []string {
 	return findings
 }
 
-// orderFree is the comment that allows a range over a map: what follows it says why the order does not matter.
+// orderFree is the comment, in the line of the loop or above it, that allows a range over a map: what follows it says why
+// the order does not matter.
 const orderFree = "// order-free: "
 
-// unorderedRanges says where the files of one package range over a map without sorting and without orderFree in the
-// comment above. Types are found without compiling what the package imports; of the standard library only the iterators of
-// package maps matter, and these are known by name.
+// unorderedRanges says where the files of one package range over a map without sorting and without orderFree. Types are
+// found without compiling what the package imports; of the standard library only the iterators of package maps matter, and
+// these are known by name.
 func unorderedRanges(files []source) []string {
 	if len(files) == 0 {
 		return nil
@@ -242,9 +243,9 @@ func unorderedRanges(files []source) []string {
 			if !ok || !isMap(info.TypeOf(loop.X)) && !isMapIterator(loop.X) {
 				return true
 			}
-			if !slices.ContainsFunc(s.commentAbove(loop.Pos()), func(c string) bool { return strings.HasPrefix(c, orderFree) }) {
+			if !slices.ContainsFunc(s.commentsAt(loop.Pos()), func(c string) bool { return strings.HasPrefix(c, orderFree) }) {
 				findings = append(findings, fmt.Sprintf("%s:%d: ranges over a map, whose order differs from run to run; range over "+
-					"slices.Sorted(maps.Keys(m)), keep a slice, or say why no order shows in a comment above: %q", s.path,
+					"slices.Sorted(maps.Keys(m)), keep a slice, or say why no order shows in a comment: %q", s.path,
 					s.line(loop.Pos()), orderFree+"…"))
 			}
 			return true
@@ -377,6 +378,8 @@ func f(s *state, list []int, more ...demand) {
 	// whatever comes first
 	for range s.demand {
 	}
+	for range s.demand { // order-free: a sum
+	}
 	// a sum
 	for range other() {
 	}
@@ -389,5 +392,5 @@ func g[M ~map[string]int](m M) {
 `)
 	two := parseSource(t, "processor/availability/two.go", "package availability\n\nimport \"time\"\n\n"+
 		"func other() map[int]time.Time { return nil }\n")
-	wantFindings(t, unorderedRanges([]source{one, two}), "one.go:11:", "one.go:17:", "one.go:26:", "one.go:31:")
+	wantFindings(t, unorderedRanges([]source{one, two}), "one.go:11:", "one.go:17:", "one.go:28:", "one.go:33:")
 }

@@ -103,11 +103,11 @@ func (s source) imports() []string {
 	return paths
 }
 
-// commentAbove returns the comment that ends on the line above pos, or nothing.
-func (s source) commentAbove(pos token.Pos) []string {
+// commentsAt returns the comment that ends on the line above pos and the one on its line.
+func (s source) commentsAt(pos token.Pos) []string {
 	var lines []string
 	for _, group := range s.file.Comments {
-		if s.line(group.End()) != s.line(pos)-1 {
+		if end := s.line(group.End()); end != s.line(pos)-1 && end != s.line(pos) {
 			continue
 		}
 		for _, comment := range group.List {
