@@ -27,9 +27,18 @@ func codecOf[T any](
 		record: of,
 		draw:   func(r random) any { rec := draw(r); return &rec },
 		empty:  func() any { return new(T) },
-		append: func(dst []byte, id int, rec any) []byte { return encode(dst, id, rec.(*T)) },
-		decode: func(d *Decoder, value []byte, into any) error { return decode(d, value, into.(*T)) },
+		append: func(dst []byte, id int, rec any) []byte { return encode(dst, id, as[*T](rec)) },
+		decode: func(d *Decoder, value []byte, into any) error { return decode(d, value, as[*T](into)) },
 	}
+}
+
+// as is v, which is a T unless the test is wrong.
+func as[T any](v any) T {
+	of, ok := v.(T)
+	if !ok {
+		panic(fmt.Sprintf("%T is no %T", v, of))
+	}
+	return of
 }
 
 func codecs(t testing.TB) []codec {
@@ -104,7 +113,7 @@ func nativeFrom(t testing.TB, n *node, value any) any {
 	case kindRecord:
 		fields := make(map[string]any)
 		for _, f := range n.fields {
-			v, ok := value.(map[string]any)[f.name]
+			v, ok := as[map[string]any](value)[f.name]
 			if !ok {
 				t.Fatalf("JSON lacks field %s", f.name)
 			}
@@ -113,12 +122,12 @@ func nativeFrom(t testing.TB, n *node, value any) any {
 		return fields
 	case kindArray:
 		list := []any{}
-		for _, v := range value.([]any) {
+		for _, v := range as[[]any](value) {
 			list = append(list, nativeFrom(t, n.element, v))
 		}
 		return list
 	case kindBytes:
-		rat, ok := new(big.Rat).SetString(value.(string))
+		rat, ok := new(big.Rat).SetString(as[string](value))
 		if !ok {
 			t.Fatalf("decimal %v", value)
 		}
@@ -127,18 +136,19 @@ func nativeFrom(t testing.TB, n *node, value any) any {
 		if n.logical == logicalNone {
 			return nativeLong(t, value)
 		}
-		at, err := time.Parse(time.RFC3339Nano, value.(string))
+		at, err := time.Parse(time.RFC3339Nano, as[string](value))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return at
+	case kindNull, kindBoolean, kindInt, kindFloat, kindDouble, kindString, kindFixed, kindEnum, kindMap:
 	}
 	return value
 }
 
 func nativeLong(t testing.TB, value any) int64 {
 	t.Helper()
-	v, err := value.(json.Number).Int64()
+	v, err := as[json.Number](value).Int64()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +162,7 @@ func goavroName(n *node) string {
 		return "bytes.decimal"
 	case logicalMicros:
 		return "long.timestamp-micros"
+	case logicalNone, logicalMillis:
 	}
 	return n.kind.String()
 }

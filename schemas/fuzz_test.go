@@ -34,7 +34,11 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, pick uint8, body []byte) {
 		if n := int(pick) % (len(all) + len(hostile)); n >= len(all) {
 			value := append(frame(n-len(all)+1), body...)
-			bounded(t, len(value), func() error { return foreign.DecodeStockDelta(t.Context(), value, new(StockDelta)) })
+			var into StockDelta
+			err := bounded(t, len(value), func() error { return foreign.DecodeStockDelta(t.Context(), value, &into) })
+			if err == nil && len(into.Futures.Value) > 0 {
+				t.Fatalf("elements of another type became futures: %s", jsonOf(t, into))
+			}
 			return
 		}
 		c := codecs(t)[int(pick)%(len(all)+len(hostile))]

@@ -94,7 +94,7 @@ func TestUnknownIdsAreNotAskedForAgainAtOnce(t *testing.T) {
 			t.Fatalf("asked %d times, want 1", n)
 		}
 		exists = true
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		if err := d.DecodeStockDelta(t.Context(), deltaValue(5), &into); err != nil {
 			t.Fatal(err)
 		}

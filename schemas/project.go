@@ -38,6 +38,7 @@ func (v native) describe() string {
 		return "timestamp-millis"
 	case logicalMicros:
 		return "timestamp-micros"
+	case logicalNone:
 	}
 	return v.node.kind.String()
 }

@@ -53,8 +53,12 @@ func NewRegistry(rawURL string, options RegistryOptions) (*Registry, error) {
 	}
 	user := base.User
 	base.User = nil
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = options.TLS
+	transport := &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		TLSClientConfig:   options.TLS,
+		ForceAttemptHTTP2: true,
+		IdleConnTimeout:   90 * time.Second,
+	}
 	opts := []sr.ClientOpt{
 		sr.URLs(base.String()),
 		sr.HTTPClient(options.httpClient(transport)),

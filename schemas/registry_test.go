@@ -154,7 +154,7 @@ func TestBasePathAndCredentialsOfTheURL(t *testing.T) {
 	t.Cleanup(server.Close)
 	var log bytes.Buffer
 	g := newClient(t, strings.Replace(server.URL, "https://", "https://reader:p%40ss@", 1)+"/apis/ccompat/v7/", RegistryOptions{
-		TLS:    server.Client().Transport.(*http.Transport).TLSClientConfig,
+		TLS:    as[*http.Transport](server.Client().Transport).TLSClientConfig,
 		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	_, err := g.Schema(t.Context(), 12)

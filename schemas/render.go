@@ -73,18 +73,22 @@ func (w *renderer) node(n *node) error {
 	}
 	w.defined[n] = true
 	fmt.Fprintf(&w.structure, `{"type":%q,"name":%q,`, n.kind, n.branchName())
-	switch n.kind {
-	case kindFixed:
+	switch {
+	case n.kind == kindFixed:
 		fmt.Fprintf(&w.structure, `"size":%d}`, n.size)
-	case kindEnum:
-		symbols, err := json.Marshal(n.symbols)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&w.structure, `"symbols":%s}`, symbols)
-	default:
-		return w.fields(n)
+		return nil
+	case n.kind == kindEnum:
+		return w.symbols(n)
 	}
+	return w.fields(n)
+}
+
+func (w *renderer) symbols(n *node) error {
+	symbols, err := json.Marshal(n.symbols)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&w.structure, `"symbols":%s}`, symbols)
 	return nil
 }
 
