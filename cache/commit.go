@@ -13,7 +13,8 @@ import (
 // Commit writes a commit as a whole, and waits for Redis until ctx ends. It returns nil also if this commit had landed
 // before, by a call whose answer was lost. It fails with availability.ErrFenced if another commit is in place, and with
 // availability.ErrCorrupt if what is there cannot be this task's. After ctx has ended nobody knows whether it landed:
-// the same commit may be tried again. It clears what is owed before it adds to it.
+// the same commit may be tried again. It clears what is owed before it adds to it. The graph version of a SKU is stored
+// when the SKU is new or replaced; otherwise it is what it was.
 func (r *Redis) Commit(ctx context.Context, task int32, c *availability.Commit) error {
 	t := r.task(task)
 	t.committing.Lock()
@@ -33,14 +34,15 @@ func (r *Redis) commit(ctx context.Context, t *task, k keys, c *availability.Com
 		if err != nil {
 			return err
 		}
-		w, err := pack(k, names, c)
+		w, err := pack(k, names, t.mayHaveLists, c)
 		if err != nil {
 			return err
 		}
+		t.haveLists(w.lists)
 		var answer string
-		args := w.args()
+		keys, args := w.call()
 		err = r.retry(ctx, func(ctx context.Context) (err error) {
-			answer, err = commitScript.Run(ctx, r.client, w.keys, args...).Text()
+			answer, err = commitScript.Run(ctx, r.client, keys, args...).Text()
 			return err
 		})
 		if err != nil {
@@ -79,19 +81,24 @@ func refusal(k keys, answer string) error {
 	case "leftover":
 		return leftover(k)
 	}
-	return fmt.Errorf("%w: commit script answered %q", availability.ErrCorrupt, answer)
+	return fmt.Errorf("commit script answered %q", answer)
 }
 
 // write collects the operations of a commit, each on one key.
 type write struct {
 	layout  keys
 	names   namer
+	listed  func(availability.SKU) bool // whether the SKU may have a sibling key
 	c       *availability.Commit
-	keys    []string
-	numbers map[string]int // of keys, from 1
-	ops     []any
+	ops     []operation
 	due     []string // members changed, in order
 	changes map[string]dueChange
+	lists   []availability.SKU // that get a sibling key
+}
+
+type operation struct {
+	command, key string
+	args         []any
 }
 
 type dueChange struct {
@@ -100,10 +107,8 @@ type dueChange struct {
 }
 
 // pack turns a commit into operations. It fails, before anything is written, on what the layout cannot hold.
-func pack(k keys, names *dictionary, c *availability.Commit) (*write, error) {
-	w := &write{layout: k, names: namer{dictionary: names}, c: c, numbers: make(map[string]int, 2+2*len(c.Stocks))}
-	w.key(k.checkpoint())
-	w.key(k.names())
+func pack(k keys, names *dictionary, listed func(availability.SKU) bool, c *availability.Commit) (*write, error) {
+	w := &write{layout: k, names: namer{dictionary: names}, listed: listed, c: c, ops: make([]operation, 0, 2*len(c.Stocks)+8)}
 	for i := range c.Stocks {
 		if err := w.stock(&c.Stocks[i]); err != nil {
 			return nil, fmt.Errorf("SKU %q: %w", c.Stocks[i].SKU, err)
@@ -124,8 +129,37 @@ func pack(k keys, names *dictionary, c *availability.Commit) (*write, error) {
 	return w, nil
 }
 
-// args are those of the commit script.
-func (w *write) args() []any {
+// op adds an operation, in several parts if it has many arguments. A command but DEL does nothing without any.
+func (w *write) op(command, key string, args []any) {
+	if command == "DEL" {
+		w.ops = append(w.ops, operation{command: command, key: key})
+		return
+	}
+	for len(args) > 0 {
+		n := min(len(args), argsMax)
+		w.ops = append(w.ops, operation{command, key, args[:n]})
+		args = args[n:]
+	}
+}
+
+// keyTypes is the order of the keys by the type that a command needs.
+var keyTypes = map[string]int{"HSET": 0, "HDEL": 0, "SADD": 1, "SREM": 1, "ZADD": 2, "ZREM": 2, "APPEND": 3, "DEL": 4}
+
+// call returns the keys and arguments of the commit script.
+func (w *write) call() (names []string, args []any) {
+	names = []string{w.layout.checkpoint(), w.layout.names()}
+	numbers := map[string]int{names[0]: 1, names[1]: 2}
+	var counts [5]int
+	for t := range counts {
+		before := len(names)
+		for i := range w.ops {
+			if op := &w.ops[i]; keyTypes[op.command] == t && numbers[op.key] == 0 {
+				names = append(names, op.key)
+				numbers[op.key] = len(names)
+			}
+		}
+		counts[t] = len(names) - before
+	}
 	expect, before := "", ""
 	if w.c.Expect != (availability.CommitID{}) {
 		expect, before = string(w.c.Expect[:]), string(w.names.mark().append(nil))
@@ -134,31 +168,11 @@ func (w *write) args() []any {
 	for _, name := range w.names.added {
 		after = after.next(name)
 	}
-	head := []any{expect, w.c.Checkpoint.CommitID[:], before, packCheckpoint(&w.c.Checkpoint, after)}
-	return append(head, w.ops...)
-}
-
-func (w *write) key(name string) int {
-	n, ok := w.numbers[name]
-	if !ok {
-		w.keys = append(w.keys, name)
-		n = len(w.keys)
-		w.numbers[name] = n
+	args = append(args, expect, w.c.Checkpoint.CommitID[:], before, packCheckpoint(&w.c.Checkpoint, after), counts[0], counts[1], counts[2], counts[3])
+	for _, op := range w.ops {
+		args = append(append(args, op.command, numbers[op.key], len(op.args)), op.args...)
 	}
-	return n
-}
-
-// op adds an operation, in several parts if it has many arguments. A command but DEL does nothing without any.
-func (w *write) op(command, key string, args []any) {
-	if command == "DEL" {
-		w.ops = append(w.ops, command, w.key(key), 0)
-		return
-	}
-	for len(args) > 0 {
-		n := min(len(args), argsMax)
-		w.ops = append(append(w.ops, command, w.key(key), n), args[:n]...)
-		args = args[n:]
-	}
+	return names, args
 }
 
 func (w *write) stock(d *availability.StockData) error {
@@ -173,7 +187,10 @@ func (w *write) stock(d *availability.StockData) error {
 	if !d.Exists {
 		w.op("HSET", w.layout.shard(shardOf(d.SKU)), []any{string(d.SKU), ""})
 	}
-	f := fields{set: []any{fieldGraphVersion, strconv.FormatInt(d.GraphVersion, 10)}, replace: d.Replace}
+	f := fields{replace: d.Replace}
+	if d.Replace || !d.Exists {
+		f.set = append(f.set, fieldGraphVersion, strconv.FormatInt(d.GraphVersion, 10))
+	}
 	for i := range d.Cells {
 		c := &d.Cells[i]
 		if emptyCell(c) {
@@ -207,8 +224,13 @@ func (w *write) stock(d *availability.StockData) error {
 	}
 	w.op("HDEL", stock, f.gone)
 	w.op("HSET", stock, f.set)
-	w.op("HDEL", lists, f.listsGone)
-	w.op("HSET", lists, f.lists)
+	if w.listed(d.SKU) {
+		w.op("HDEL", lists, f.listsGone)
+	}
+	if len(f.lists) > 0 {
+		w.op("HSET", lists, f.lists)
+		w.lists = append(w.lists, d.SKU)
+	}
 	return w.reservations(d)
 }
 

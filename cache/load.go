@@ -98,7 +98,9 @@ func (r *Redis) load(ctx context.Context, task int32, l *loading) (id availabili
 			return id, corrupt(l.keys.checkpoint(), "", err)
 		}
 		if l.names.covers(m) {
-			return id, l.unpack(reply[1:])
+			err := l.unpack(reply[1:])
+			t.haveLists(l.listed)
+			return id, err
 		}
 		t.forget(l.names)
 	}
@@ -114,6 +116,7 @@ type loading struct {
 	reservations bool     // all of them
 	common       []string // fields that every part needs: pools and demand
 	stocks       []availability.StockData
+	listed       []availability.SKU // that have a sibling key
 }
 
 func (l *loading) request() (names []string, args []any) {
@@ -183,6 +186,9 @@ func (l *loading) unpack(replies []any) error {
 func (l *loading) unpackStock(w *availability.Want, reply []any, d *availability.StockData) error {
 	d.SKU = w.SKU
 	values, lists := list(reply[1]), list(reply[2])
+	if len(lists) > 0 {
+		l.listed = append(l.listed, d.SKU)
+	}
 	var fields []string
 	switch text(reply[0]) {
 	case "none":

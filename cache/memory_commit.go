@@ -25,7 +25,7 @@ func (m *Memory) commit(ctx context.Context, task int32, c *availability.Commit)
 		return err
 	}
 	// What Redis could not store is refused here too.
-	if _, err := pack(keysOf("memory", task), newDictionary(nil), c); err != nil {
+	if _, err := pack(keysOf("memory", task), newDictionary(nil), func(availability.SKU) bool { return false }, c); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -99,7 +99,9 @@ func (s *memoryStock) apply(d *availability.StockData) {
 	if d.Replace {
 		s.cells, s.pools, s.demand = nil, nil, nil
 	}
-	s.stored, s.graphVersion = true, d.GraphVersion
+	if d.Replace || !d.Exists {
+		s.stored, s.graphVersion = true, d.GraphVersion
+	}
 	s.cells, s.pools, s.demand, s.reservations = cloneMap(s.cells), cloneMap(s.pools), cloneMap(s.demand), cloneMap(s.reservations)
 	for i := range d.Cells {
 		if c := &d.Cells[i]; emptyCell(c) {

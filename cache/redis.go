@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"onhand/processor/availability"
 )
 
 // Redis is the state of tasks in a Redis server, behind Sentinels, or in a Redis Cluster. Open returns it.
@@ -26,8 +28,38 @@ type Redis struct {
 type task struct {
 	committing sync.Mutex
 
-	mu    sync.Mutex
-	names *dictionary // nil: not read
+	mu     sync.Mutex
+	names  *dictionary // nil: not read
+	listed map[availability.SKU]struct{}
+}
+
+// listedMax bounds what a task remembers of sibling keys: 65,536 SKUs are some 5 MB.
+const listedMax = 1 << 16
+
+// haveLists notes SKUs that have a sibling key, so that a cell which no longer needs it leaves nothing there. What is
+// forgotten here stays there until the cell needs it again, and is read by nobody: a cell says where its lists are.
+func (t *task) haveLists(skus []availability.SKU) {
+	if len(skus) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.listed == nil {
+		t.listed = make(map[availability.SKU]struct{})
+	}
+	for _, sku := range skus {
+		if len(t.listed) < listedMax {
+			t.listed[sku] = struct{}{}
+		}
+	}
+}
+
+// mayHaveLists says whether a SKU has a sibling key: of too many to remember, any may.
+func (t *task) mayHaveLists(sku availability.SKU) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.listed[sku]
+	return ok || len(t.listed) >= listedMax
 }
 
 // String says which Redis it is, without user and password.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"onhand/processor/availability"
 )
 
 // Waits between attempts double from the first to the last, less a random quarter so that tasks do not come in step.
@@ -22,8 +24,11 @@ const (
 func (r *Redis) retry(ctx context.Context, call func(context.Context) error) error {
 	for wait := retryWaitMin; ; wait = min(2*wait, retryWaitMax) {
 		err := call(ctx)
-		if err == nil || !transient(err) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if !transient(err) {
+			return foreign(err)
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("%w; last: %w", cause, err)
@@ -65,4 +70,12 @@ func transient(err error) bool {
 		}
 	}
 	return strings.Contains(text, "Script killed by user")
+}
+
+// foreign marks the answer that a key is of another type than this layout's.
+func foreign(err error) error {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return fmt.Errorf("%w: %w", availability.ErrCorrupt, err)
+	}
+	return err
 }

@@ -12,13 +12,14 @@ const argsMax = 800
 
 // commitScript writes one commit.
 //
-//	KEYS  checkpoint, names, then those that operations name
+//	KEYS  checkpoint, names, then those that operations name: hashes, sets, sorted sets, strings, and such as are deleted
 //	ARGV  commit id expected ('': no checkpoint), commit id to write, mark of the names expected ('': no checkpoint),
-//	      checkpoint to write, then operations: command, number of its key, count of its arguments, the arguments
+//	      checkpoint to write, count of hashes, of sets, of sorted sets, of strings, then operations: command, number of
+//	      its key, count of its arguments, the arguments
 //
 // The proof that a commit is stored as a whole, once, and only on top of what it builds on: Redis runs the script alone.
 // It writes nothing unless the checkpoint is the expected one, and nothing that can fail is left when it begins to
-// write: keys have been seen to be of the type that the command needs, arguments are counted by Go, and Redis refuses
+// write: keys have been seen to be of the type that their commands need, arguments are counted by Go, and Redis refuses
 // for memory, disk or replicas before the first write or not at all. The checkpoint comes last; with it, a second run
 // of the same commit finds its own id and writes nothing.
 var commitScript = redis.NewScript(`
@@ -27,24 +28,20 @@ local id = string.sub(head, 1, 16)
 if id == ARGV[2] then return 'landed' end
 if id ~= ARGV[1] then return 'fenced' end
 if string.sub(head, 17) ~= ARGV[3] then return 'names' end
-if id == '' and redis.call('EXISTS', KEYS[2]) == 1 then return 'leftover' end
-local types = {APPEND = 'string', HSET = 'hash', HDEL = 'hash', SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset'}
-local last, i = #ARGV, 5
-local seen = {}
-while i < last do
-  local key, type = tonumber(ARGV[i + 1]), types[ARGV[i]]
-  if type and seen[key] ~= type then
-    local found = redis.call('TYPE', KEYS[key]).ok
-    if found ~= type and found ~= 'none' then return 'type:' .. KEYS[key] end
-    seen[key] = type
+if redis.call('HLEN', KEYS[2]) > 0 and id == '' then return 'leftover' end
+local k = 3
+for type, command in ipairs({'HLEN', 'SCARD', 'ZCARD', 'STRLEN'}) do
+  for _ = 1, tonumber(ARGV[4 + type]) do
+    local length = redis.pcall(command, KEYS[k])
+    if not tonumber(length) then return redis.error_reply(length.err .. ': ' .. KEYS[k]) end
+    k = k + 1
   end
-  i = i + 3 + tonumber(ARGV[i + 2])
 end
-i = 5
+local i, last = 9, #ARGV
 while i < last do
-  local n = tonumber(ARGV[i + 2])
-  redis.call(ARGV[i], KEYS[tonumber(ARGV[i + 1])], unpack(ARGV, i + 3, i + 2 + n))
-  i = i + 3 + n
+  local to = i + 2 + ARGV[i + 2]
+  redis.call(ARGV[i], KEYS[tonumber(ARGV[i + 1])], unpack(ARGV, i + 3, to))
+  i = to + 1
 end
 redis.call('SET', KEYS[1], ARGV[4])
 return 'written'
