@@ -8,15 +8,21 @@ import (
 )
 
 const (
-	arenaBytes   = 256 << 10 // 500 updates of some 500 bytes
-	arenaHeaders = 4096
+	arenaBytes   = 64 << 10 // 100 updates of some 600 bytes
+	arenaHeaders = 1 << 10
+	// An arena keeps at most this for the next records, however large the batch was.
+	arenaBytesMax   = 8 << 20
+	arenaHeadersMax = 64 << 10
 )
 
-// Arena is memory that many records are carved from, so that a batch of them costs a few allocations. The zero value is
-// ready for use. An arena is used by one goroutine at a time; records carved from it are safe from each other.
+// Arena is memory that many records are carved from, so that a batch of them costs a few allocations, and one like it
+// later none. The zero value is ready for use. An arena is used by one goroutine at a time; records carved from it are
+// safe from each other.
 type Arena struct {
-	bytes   []byte
-	headers []kgo.RecordHeader
+	bytes       []byte
+	headers     []kgo.RecordHeader
+	bytesUsed   int // in memory that was filled up, which belongs to the records alone
+	headersUsed int
 
 	update schemas.AvailabilityUpdate
 	result schemas.ReservationResult
@@ -29,14 +35,21 @@ type Arena struct {
 // Reset gives the memory of every record carved so far back, for others: none of them may be in use any more, by the
 // client included.
 func (a *Arena) Reset() {
-	a.bytes, a.headers = a.bytes[:0], a.headers[:0]
+	if a.bytesUsed > 0 || cap(a.bytes) > arenaBytesMax {
+		a.bytes = make([]byte, 0, min(a.bytesUsed+cap(a.bytes), arenaBytesMax))
+	}
+	if a.headersUsed > 0 || cap(a.headers) > arenaHeadersMax {
+		a.headers = make([]kgo.RecordHeader, 0, min(a.headersUsed+cap(a.headers), arenaHeadersMax))
+	}
+	a.bytes, a.headers, a.bytesUsed, a.headersUsed = a.bytes[:0], a.headers[:0], 0, 0
 	a.computedAt, a.timeText = 0, nil
 }
 
 // spare is room for n bytes or more, to be kept by keep.
 func (a *Arena) spare(n int) []byte {
 	if cap(a.bytes)-len(a.bytes) < n {
-		a.bytes = make([]byte, 0, max(arenaBytes, n)) // records keep the memory before
+		a.bytesUsed += cap(a.bytes)
+		a.bytes = make([]byte, 0, max(arenaBytes, n, min(2*cap(a.bytes), arenaBytesMax)))
 	}
 	return a.bytes[len(a.bytes):len(a.bytes):cap(a.bytes)]
 }
@@ -53,7 +66,8 @@ func (a *Arena) keep(b []byte) []byte {
 // list is an empty list with room for n headers.
 func (a *Arena) list(n int) []kgo.RecordHeader {
 	if cap(a.headers)-len(a.headers) < n {
-		a.headers = make([]kgo.RecordHeader, 0, max(arenaHeaders, n))
+		a.headersUsed += cap(a.headers)
+		a.headers = make([]kgo.RecordHeader, 0, max(arenaHeaders, n, min(2*cap(a.headers), arenaHeadersMax)))
 	}
 	at := len(a.headers)
 	a.headers = a.headers[:at+n]

@@ -46,7 +46,9 @@ func TestDeltaMeansWhatItsRecordSays(t *testing.T) {
 		}, base(func(d *availability.Delta) { d.HasOnHand, d.HasSafetyStock, d.HasFutures = true, true, true })},
 		{"one cleared", func(d *schemas.StockDelta) {
 			d.Cleared = schemas.List[schemas.StockField]{schemas.FieldSafetyStockCount, schemas.FieldSafetyStockCount}
-		}, base(func(d *availability.Delta) { d.OnHand, d.HasOnHand, d.HasSafetyStock = 10*availability.Unit, true, true })},
+		}, base(func(d *availability.Delta) {
+			d.OnHand, d.HasOnHand, d.HasSafetyStock = 10*availability.Unit, true, true
+		})},
 		{"empty futures", func(d *schemas.StockDelta) {
 			d.Futures = schemas.Some(schemas.List[schemas.Future]{})
 		}, base(func(d *availability.Delta) { d.OnHand, d.HasOnHand, d.HasFutures = 10*availability.Unit, true, true })},

@@ -42,7 +42,9 @@ func deltaKeyed(t testing.TB, change func(*kgo.Record)) *kgo.Record {
 func deltaProvocations(t testing.TB) []provocation {
 	t.Helper()
 	const after, before = 5*time.Minute + time.Microsecond, -time.Minute
-	date := func(d time.Duration) schemas.Optional[schemas.Micros] { return schemas.Some(schemas.MicrosOf(sent.Add(d))) }
+	date := func(d time.Duration) schemas.Optional[schemas.Micros] {
+		return schemas.Some(schemas.MicrosOf(sent.Add(d)))
+	}
 	milli := func(q schemas.Milli) schemas.Optional[schemas.Milli] { return schemas.Some(q) }
 	futures := func(f ...schemas.Future) schemas.Optional[schemas.List[schemas.Future]] {
 		return schemas.Some(schemas.List[schemas.Future](f))
@@ -102,7 +104,9 @@ func deltaProvocations(t testing.TB) []provocation {
 		}), CodeOverflow, "expectedDate is 4611686018427387904; send microseconds since 1970, in the years 1 to 9999"},
 		{"no timestamp", rec(func(r *kgo.Record) { r.Timestamp = time.UnixMilli(-1) }), CodeOverflow, "the record's timestamp of -1 s since 1970 is no time; let the producer stamp records with the time they are sent"},
 		{"UPDATE without date", with(func(d *schemas.StockDelta) { d.EffectiveDate.Valid = false }), CodeMissingEffectiveDate, "UPDATE has no effectiveDate; say in effectiveDate when this was true at the location"},
-		{"DELETE without date", with(func(d *schemas.StockDelta) { d.Mode, d.OnHand.Valid, d.EffectiveDate.Valid = schemas.ModeDelete, false, false }), CodeMissingEffectiveDate, "DELETE has no effectiveDate; say"},
+		{"DELETE without date", with(func(d *schemas.StockDelta) {
+			d.Mode, d.OnHand.Valid, d.EffectiveDate.Valid = schemas.ModeDelete, false, false
+		}), CodeMissingEffectiveDate, "DELETE has no effectiveDate; say"},
 		{"date after the record", with(func(d *schemas.StockDelta) { d.EffectiveDate = date(after) }), CodeFutureDate,
 			"effectiveDate 2026-03-01T12:05:00.000001Z is later than the record's timestamp 2026-03-01T12:00:00.000000Z; correct the clock or the time zone of its source; at most 5 minutes are allowed"},
 		// The first fault in the order of the checks is the one told.

@@ -104,8 +104,12 @@ func TestUpdateThatIsNotOursIsRefused(t *testing.T) {
 	}
 	for _, p := range []provocation{
 		{"no version", with(func(r *kgo.Record) { r.Headers = nil }), CodeDecode, "no version; let onhand alone write levels"},
-		{"other version", with(func(r *kgo.Record) { r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderVersion, Value: []byte("1")}) }), CodeKeyMismatch, "do not fit"},
-		{"bad cause", with(func(r *kgo.Record) { r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderCause, Value: []byte("x")}) }), CodeDecode, "topic/partition/offset; let"},
+		{"other version", with(func(r *kgo.Record) {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderVersion, Value: []byte("1")})
+		}), CodeKeyMismatch, "do not fit"},
+		{"bad cause", with(func(r *kgo.Record) {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderCause, Value: []byte("x")})
+		}), CodeDecode, "topic/partition/offset; let"},
 		{"other key", with(func(r *kgo.Record) { r.Key = []byte("US-WEST/sku-1") }), CodeKeyMismatch, "do not fit"},
 		{"tombstone without a place", with(func(r *kgo.Record) { r.Key, r.Value = []byte("sku-1"), nil }), CodeKeyMismatch, "is not place/SKU"},
 		{"empty value", with(func(r *kgo.Record) { r.Value = []byte{} }), CodeEmptyValue, "; send"},
