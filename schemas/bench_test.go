@@ -55,7 +55,7 @@ func BenchmarkEncode(b *testing.B) {
 			checkBytes(b, dst, want)
 		})
 		b.Run(c.record.String()+"/goavro", func(b *testing.B) {
-			other, native := goavroCodec(b, c.record), nativeOf(b, rec, c.record.text())
+			other, native := goavroCodec(b, c.record), nativeOf(b, rec, embeddedNode(b, c.record))
 			b.ReportAllocs()
 			for b.Loop() {
 				var err error

@@ -112,7 +112,7 @@ func TestNoWriterMakesGoavroAllocateMuch(t *testing.T) {
 				t.Fatalf("learning the schema: %v", err)
 			}
 			accepted := 0
-			for size := 16; size <= ValueBytesMax; size *= 2 {
+			for size := 16; size <= ValueBytesMax; size *= 8 {
 				value := hostileValue(h.bytes, h.block, size)
 				w := (*d.known.writers.Load())[1]
 				m := meter{reader: newReader(value[5:])}

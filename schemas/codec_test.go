@@ -86,12 +86,8 @@ func jsonOf(t testing.TB, rec any) string {
 }
 
 // nativeOf makes goavro's native form of a record out of its JSON and its schema, so it shares nothing with the encoders.
-func nativeOf(t testing.TB, rec any, schema string) any {
+func nativeOf(t testing.TB, rec any, root *node) any {
 	t.Helper()
-	root, err := parseSchema(schema)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var value any
 	d := json.NewDecoder(bytes.NewReader([]byte(jsonOf(t, rec))))
 	d.UseNumber() // versions have more digits than a float

@@ -105,7 +105,7 @@ func checkDefault(t *testing.T, c codec, r random, lacking *node, missing field)
 // plainNative is the native form of a record for a codec made from a rendered structure.
 func plainNative(t testing.TB, rec any, of record, root *node) any {
 	t.Helper()
-	return plain(t, root, nativeOf(t, rec, of.text()))
+	return plain(t, root, nativeOf(t, rec, embeddedNode(t, of)))
 }
 
 func plain(t testing.TB, n *node, value any) any {
@@ -196,71 +196,79 @@ func valueWith(tail ...byte) []byte {
 	return append(append(frame(1), 2, 'r', 2, 's', 2, 'l', 0), tail...)
 }
 
+// An ownType is a field that a writer's schema has in another type than ours, and a value of it.
+type ownType struct {
+	name, field, fieldType string
+	tail                   []byte
+	want                   string // in the JSON
+	err                    error
+}
+
+var ownDecimals = []ownType{
+	{"decimal without union", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9,"scale":3}`,
+		[]byte{4, 0x27, 0x10}, `"onHand":"10"`, nil},
+	{"union the other way round", "onHand", `[{"type":"bytes","logicalType":"decimal","precision":9,"scale":3},"null"]`,
+		[]byte{0, 2, 0xff}, `"onHand":"-0.001"`, nil},
+	{"union the other way round, null", "onHand", `[{"type":"bytes","logicalType":"decimal","precision":9,"scale":3},"null"]`,
+		[]byte{2}, `"onHand":null`, nil},
+	{"scale 0", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9,"scale":0}`, []byte{2, 7}, `"onHand":"7"`, nil},
+	{"scale 0 by absence", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9}`, []byte{2, 0xf9}, `"onHand":"-7"`, nil},
+	{"scale 2", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`, []byte{4, 4, 1}, `"onHand":"10.25"`, nil},
+	{"scale 6, finer than 0.001", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":6}`,
+		[]byte{6, 0x9c, 0x67, 0x90}, "", ErrPrecision},
+	{"scale 6, 1.250000", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":6}`,
+		[]byte{6, 0x13, 0x12, 0xd0}, `"onHand":"1.25"`, nil},
+	{"scale 4, 0.0001", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":4}`, []byte{2, 1}, "", ErrPrecision},
+	{"scale 9, the largest quantity", "onHand", `{"type":"bytes","logicalType":"decimal","precision":30,"scale":9}`,
+		append([]byte{2 * 11}, big0("999999999999999999000000", 11)...), `"onHand":"999999999999999.999"`, nil},
+	{"scale 9, one more", "onHand", `{"type":"bytes","logicalType":"decimal","precision":30,"scale":9}`,
+		append([]byte{2 * 11}, big0("1000000000000000000000000", 11)...), "", ErrOverflow},
+	{"scale 0, too large for thousandths", "onHand", `{"type":"bytes","logicalType":"decimal","precision":18}`,
+		append([]byte{2 * 8}, big0("1000000000000000", 8)...), "", ErrOverflow},
+	{"scale 10", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":10}`, []byte{2, 0}, "", ErrDecode},
+	{"decimal without bytes", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}`, []byte{0}, "", ErrDecode},
+	{"fixed decimal", "onHand", `{"type":"fixed","name":"D","size":12,"logicalType":"decimal","precision":18,"scale":3}`,
+		append(make([]byte, 10), 0x27, 0x10), `"onHand":"10"`, nil},
+	{"fixed decimal in a union", "onHand", `["null",{"type":"fixed","name":"D","size":2,"logicalType":"decimal","precision":4,"scale":2}]`,
+		[]byte{2, 0xff, 0x9c}, `"onHand":"-1"`, nil},
+	{"bytes without a logical type", "onHand", `["null","bytes"]`, []byte{2, 2, 7}, "", ErrDecode},
+	{"long for a decimal", "onHand", `"long"`, []byte{20}, "", ErrDecode},
+	{"string for a decimal", "onHand", `["null","string"]`, []byte{2, 2, '7'}, "", ErrDecode},
+	{"double for a decimal", "onHand", `"double"`, make([]byte, 8), "", ErrDecode},
+}
+
+var ownTypes = []ownType{
+	{"milliseconds", "effectiveDate", `["null",{"type":"long","logicalType":"timestamp-millis"}]`, []byte{2, 3},
+		`"effectiveDate":"1969-12-31T23:59:59.998000Z"`, nil},
+	{"milliseconds out of range", "effectiveDate", `{"type":"long","logicalType":"timestamp-millis"}`,
+		[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "", ErrOverflow},
+	{"plain long for a time", "effectiveDate", `["null","long"]`, []byte{2, 3}, "", ErrDecode},
+	{"nanoseconds", "effectiveDate", `{"type":"long","logicalType":"timestamp-nanos"}`, []byte{3}, "", ErrDecode},
+	{"date", "effectiveDate", `{"type":"int","logicalType":"date"}`, []byte{3}, "", ErrDecode},
+	{"bytes for a string", "externalRefId", `"bytes"`, []byte{4, 'h', 'i'}, `"externalRefId":"hi"`, nil},
+	{"decimal for a string", "externalRefId", `{"type":"bytes","logicalType":"decimal","precision":4}`, []byte{2, 'h'}, "", ErrDecode},
+	{"string that is not UTF-8", "externalRefId", `"string"`, []byte{2, 0xff}, "", ErrDecode},
+	{"uuid for a string", "externalRefId", `{"type":"string","logicalType":"uuid"}`, []byte{2, 'u'}, `"externalRefId":"u"`, nil},
+	{"three branches", "externalRefId", `["null","long","string"]`, []byte{4, 2, 'x'}, `"externalRefId":"x"`, nil},
+	{"three branches, the wrong one", "externalRefId", `["null","long","string"]`, []byte{2, 2}, "", ErrDecode},
+	{"a nullable list", "cleared", `["null",{"type":"array","items":{"type":"enum","name":"C","symbols":["FUTURES","ON_HAND"]}}]`,
+		[]byte{2, 4, 0, 2, 0}, `"cleared":["FUTURES","ON_HAND"]`, nil},
+	{"null for a list", "cleared", `["null",{"type":"array","items":"string"}]`, []byte{0}, "", ErrDecode},
+	{"strings for an enum", "cleared", `{"type":"array","items":"string"}`, []byte{2, 2, 'x', 0}, "", ErrDecode},
+	{"a symbol of a later version", "cleared", `{"type":"array","items":{"type":"enum","name":"C","symbols":["PRICE"]}}`,
+		[]byte{2, 0, 0}, "", ErrDecode},
+	{"nullable elements", "futures", `{"type":"array","items":["null",{"type":"record","name":"F","fields":[
+		{"name":"expectedDate","type":{"type":"long","logicalType":"timestamp-micros"}},
+		{"name":"quantity","type":{"type":"bytes","logicalType":"decimal","precision":18,"scale":3}}]}]}`,
+		[]byte{2, 2, 2, 4, 0x27, 0x10, 0}, `"futures":[{"quantity":"10","expectedDate":"1970-01-01T00:00:00.000001Z"}]`, nil},
+	{"null for a future", "futures", `{"type":"array","items":["null",{"type":"record","name":"F","fields":[
+		{"name":"quantity","type":{"type":"bytes","logicalType":"decimal","precision":18,"scale":3}}]}]}`,
+		[]byte{2, 0, 0}, "", ErrDecode},
+	{"a map for a list", "futures", `{"type":"map","values":"long"}`, []byte{2, 2, 'k', 2, 0}, "", ErrDecode},
+}
+
 func TestWritersMayChooseTheirOwnTypes(t *testing.T) {
-	for _, c := range []struct {
-		name, field, fieldType string
-		tail                   []byte
-		want                   string // in the JSON
-		err                    error
-	}{
-		{"decimal without union", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9,"scale":3}`,
-			[]byte{4, 0x27, 0x10}, `"onHand":"10"`, nil},
-		{"union the other way round", "onHand", `[{"type":"bytes","logicalType":"decimal","precision":9,"scale":3},"null"]`,
-			[]byte{0, 2, 0xff}, `"onHand":"-0.001"`, nil},
-		{"union the other way round, null", "onHand", `[{"type":"bytes","logicalType":"decimal","precision":9,"scale":3},"null"]`,
-			[]byte{2}, `"onHand":null`, nil},
-		{"scale 0", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9,"scale":0}`, []byte{2, 7}, `"onHand":"7"`, nil},
-		{"scale 0 by absence", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9}`, []byte{2, 0xf9}, `"onHand":"-7"`, nil},
-		{"scale 2", "onHand", `{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`, []byte{4, 4, 1}, `"onHand":"10.25"`, nil},
-		{"scale 6, finer than 0.001", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":6}`,
-			[]byte{6, 0x9c, 0x67, 0x90}, "", ErrPrecision},
-		{"scale 6, 1.250000", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":6}`,
-			[]byte{6, 0x13, 0x12, 0xd0}, `"onHand":"1.25"`, nil},
-		{"scale 4, 0.0001", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":4}`, []byte{2, 1}, "", ErrPrecision},
-		{"scale 9, the largest quantity", "onHand", `{"type":"bytes","logicalType":"decimal","precision":30,"scale":9}`,
-			append([]byte{2 * 11}, big0("999999999999999999000000", 11)...), `"onHand":"999999999999999.999"`, nil},
-		{"scale 9, one more", "onHand", `{"type":"bytes","logicalType":"decimal","precision":30,"scale":9}`,
-			append([]byte{2 * 11}, big0("1000000000000000000000000", 11)...), "", ErrOverflow},
-		{"scale 0, too large for thousandths", "onHand", `{"type":"bytes","logicalType":"decimal","precision":18}`,
-			append([]byte{2 * 8}, big0("1000000000000000", 8)...), "", ErrOverflow},
-		{"scale 10", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":10}`, []byte{2, 0}, "", ErrDecode},
-		{"decimal without bytes", "onHand", `{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}`, []byte{0}, "", ErrDecode},
-		{"fixed decimal", "onHand", `{"type":"fixed","name":"D","size":12,"logicalType":"decimal","precision":18,"scale":3}`,
-			append(make([]byte, 10), 0x27, 0x10), `"onHand":"10"`, nil},
-		{"fixed decimal in a union", "onHand", `["null",{"type":"fixed","name":"D","size":2,"logicalType":"decimal","precision":4,"scale":2}]`,
-			[]byte{2, 0xff, 0x9c}, `"onHand":"-1"`, nil},
-		{"bytes without a logical type", "onHand", `["null","bytes"]`, []byte{2, 2, 7}, "", ErrDecode},
-		{"long for a decimal", "onHand", `"long"`, []byte{20}, "", ErrDecode},
-		{"string for a decimal", "onHand", `["null","string"]`, []byte{2, 2, '7'}, "", ErrDecode},
-		{"double for a decimal", "onHand", `"double"`, make([]byte, 8), "", ErrDecode},
-		{"milliseconds", "effectiveDate", `["null",{"type":"long","logicalType":"timestamp-millis"}]`, []byte{2, 3},
-			`"effectiveDate":"1969-12-31T23:59:59.998000Z"`, nil},
-		{"milliseconds out of range", "effectiveDate", `{"type":"long","logicalType":"timestamp-millis"}`,
-			[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "", ErrOverflow},
-		{"plain long for a time", "effectiveDate", `["null","long"]`, []byte{2, 3}, "", ErrDecode},
-		{"nanoseconds", "effectiveDate", `{"type":"long","logicalType":"timestamp-nanos"}`, []byte{3}, "", ErrDecode},
-		{"date", "effectiveDate", `{"type":"int","logicalType":"date"}`, []byte{3}, "", ErrDecode},
-		{"bytes for a string", "externalRefId", `"bytes"`, []byte{4, 'h', 'i'}, `"externalRefId":"hi"`, nil},
-		{"decimal for a string", "externalRefId", `{"type":"bytes","logicalType":"decimal","precision":4}`, []byte{2, 'h'}, "", ErrDecode},
-		{"string that is not UTF-8", "externalRefId", `"string"`, []byte{2, 0xff}, "", ErrDecode},
-		{"uuid for a string", "externalRefId", `{"type":"string","logicalType":"uuid"}`, []byte{2, 'u'}, `"externalRefId":"u"`, nil},
-		{"three branches", "externalRefId", `["null","long","string"]`, []byte{4, 2, 'x'}, `"externalRefId":"x"`, nil},
-		{"three branches, the wrong one", "externalRefId", `["null","long","string"]`, []byte{2, 2}, "", ErrDecode},
-		{"a nullable list", "cleared", `["null",{"type":"array","items":{"type":"enum","name":"C","symbols":["FUTURES","ON_HAND"]}}]`,
-			[]byte{2, 4, 0, 2, 0}, `"cleared":["FUTURES","ON_HAND"]`, nil},
-		{"null for a list", "cleared", `["null",{"type":"array","items":"string"}]`, []byte{0}, "", ErrDecode},
-		{"strings for an enum", "cleared", `{"type":"array","items":"string"}`, []byte{2, 2, 'x', 0}, "", ErrDecode},
-		{"a symbol of a later version", "cleared", `{"type":"array","items":{"type":"enum","name":"C","symbols":["PRICE"]}}`,
-			[]byte{2, 0, 0}, "", ErrDecode},
-		{"nullable elements", "futures", `{"type":"array","items":["null",{"type":"record","name":"F","fields":[
-			{"name":"expectedDate","type":{"type":"long","logicalType":"timestamp-micros"}},
-			{"name":"quantity","type":{"type":"bytes","logicalType":"decimal","precision":18,"scale":3}}]}]}`,
-			[]byte{2, 2, 2, 4, 0x27, 0x10, 0}, `"futures":[{"quantity":"10","expectedDate":"1970-01-01T00:00:00.000001Z"}]`, nil},
-		{"null for a future", "futures", `{"type":"array","items":["null",{"type":"record","name":"F","fields":[
-			{"name":"quantity","type":{"type":"bytes","logicalType":"decimal","precision":18,"scale":3}}]}]}`,
-			[]byte{2, 0, 0}, "", ErrDecode},
-		{"a map for a list", "futures", `{"type":"map","values":"long"}`, []byte{2, 2, 'k', 2, 0}, "", ErrDecode},
-	} {
+	for _, c := range append(ownDecimals, ownTypes...) {
 		t.Run(c.name, func(t *testing.T) {
 			d := NewDecoder(Static{1: deltaWith(c.field, c.fieldType)}, DecoderOptions{})
 			var got StockDelta

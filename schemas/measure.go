@@ -11,7 +11,7 @@ const (
 	genericBytesMax = 12 << 20
 	dataDepthMax    = 64 // nesting of a value, which a recursive schema leaves open
 
-	costLong       = 8             // a number boxed into an interface; counts, lengths and branches are boxed too
+	costLong       = 16            // a number boxed into an interface; counts, lengths and branches are boxed too
 	costSlot       = 16            // an interface
 	costSlotGrown  = 100           // a slot appended: all the smaller arrays it was copied through
 	costSlice      = 32            // a slice header boxed
