@@ -9,7 +9,8 @@ import (
 // commands are all commands of onhand, in the order of the help.
 func commands(a *app) []*cobra.Command {
 	return slices.Concat(
-		grouped(groupSetup, newConfigCommand(a)),
-		grouped(groupLook, newVersionCommand(a)),
+		grouped(groupSetup, newConfigCommand(a), newTopicsCommand(a), newSchemasCommand(a), newGraphCommand(a)),
+		grouped(groupWork, newRunCommand(a), newImportCommand(a), newReserveCommand(a), newTransferCommand(a), newFulfillCommand(a), newReleaseCommand(a)),
+		grouped(groupLook, newStatusCommand(a), newGetCommand(a), newWatchCommand(a), newVersionCommand(a)),
 	)
 }

@@ -103,7 +103,7 @@ var connectionSettings = []setting{
 		value: func(c *Config) value {
 			return urlValue{&c.Redis, []string{"redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}}
 		}},
-	{key: "namespace", fallback: "onhand", bounds: "1 to 228 letters, digits, . _ -",
+	{key: "namespace", fallback: "onhand", bounds: "1 to 64 letters, digits, . _ -",
 		effect: "prefix of topics, subjects, Redis keys and the consumer group; one per tenant",
 		value:  func(c *Config) value { return textValue{&c.Namespace, checkNamespace} }},
 }
@@ -279,8 +279,8 @@ func (c *Config) level() slog.Level {
 
 // checkNamespace says what a namespace must be, where it is not.
 func checkNamespace(name string) error {
-	if topics.CheckNamespace(name) != nil {
-		return errors.New("must be 1 to 228 letters, digits, . _ - and begin and end with a letter or a digit")
+	if topics.CheckNamespace(name) != nil || len(name) > 64 { // Redis keys repeat it, so that the cache asks for a short one
+		return errors.New("must be 1 to 64 letters, digits, . _ - and begin and end with a letter or a digit")
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func TestConfigProblemsAreAllTold(t *testing.T) {
 		{"registry: a:1", "", []string{"must be a URL that begins with http:// or https://"}},
 		{"redis: 'http://a:1'", "", []string{"must be a URL that begins with redis://"}},
 		{"redis: 'redis:///0'", "", []string{"must name a host"}},
-		{"namespace: a/b", "", []string{"must be 1 to 228 letters"}},
+		{"namespace: a/b", "", []string{"must be 1 to 64 letters"}},
 		{"instance: a b", "", []string{"must have only letters"}},
 		{"admin: 9464", "", []string{"has no port"}},
 		{"sessions: 0", "", []string{"must be from 1 to 16"}},
@@ -98,7 +98,7 @@ func TestConfigProblemsAreAllTold(t *testing.T) {
 		{"security: {tls: true, cert: config_test.go}", "", []string{"security.key must be set where security.cert is"}},
 		{"security: {ca: /nowhere}", "", []string{"must be a file that can be read: no such file"}},
 		{"sessions: 0\nlogLevel: loud\nxyzzy: 1\nnamespace: a/b", "ONHAND_XYZZY=a",
-			[]string{"xyzzy is no setting", "must be from 1 to 16", "must be debug", "must be 1 to 228", "ONHAND_XYZZY"}},
+			[]string{"xyzzy is no setting", "must be from 1 to 16", "must be debug", "must be 1 to 64", "ONHAND_XYZZY"}},
 	} {
 		_, err := loadConfig(writeFile(t, "onhand.yaml", test.yaml), []string{test.environ}, nil)
 		problems := problemsOf(err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"onhand/topics"
 )
 
 // Exit codes. A command line that cannot be understood is exitUsage, all else that did not come out as asked exitFailure.
@@ -61,6 +63,12 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintf(w, "  %s\n", indented(hint.hint))
 	}
 	return code
+}
+
+// isRefusal says that a record can never be read, as opposed to not now.
+func isRefusal(err error) bool {
+	var refusal *topics.Refusal
+	return errors.As(err, &refusal)
 }
 
 // indented puts the further lines of a text under the first.

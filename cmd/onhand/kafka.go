@@ -113,7 +113,7 @@ func connectKafka(ctx context.Context, c *Config, log *slog.Logger, more ...kgo.
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, explainKafka(c, err)
+		return nil, explainKafka(c, fmt.Errorf("connecting to Kafka: %w", err))
 	}
 	return client, nil
 }
@@ -152,7 +152,7 @@ func explainKafka(c *Config, err error) error {
 		return hinted(fmt.Errorf("no Kafka broker answers at %s: %w", brokers, err),
 			"start Kafka, or say where it is with --brokers (ONHAND_BROKERS); `onhand dev` has one built in")
 	}
-	return fmt.Errorf("asking Kafka at %s: %w", brokers, err)
+	return err
 }
 
 // isDial says that no connection came about.

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"onhand/cache"
+	"onhand/processor"
+	"onhand/processor/availability"
+	"onhand/schemas"
+	"onhand/topics"
+)
+
+func newRunCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the processor",
+		Long: `Run the processor until it is told to stop. Any number of processes share the tasks of a namespace; each needs a name of
+its own that outlives restarts (--instance).
+
+It refuses to start unless the topics, the schemas and Redis are as they must be, and says what to do. The first
+SIGINT or SIGTERM ends it in order: batches under way are finished, tasks handed over. A second ends it at once.
+
+--admin answers /metrics for Prometheus, /healthz and /readyz. Traces and further metrics go where the standard
+OTEL_… variables say, such as OTEL_EXPORTER_OTLP_ENDPOINT; without them nowhere.`,
+		Example: `  onhand run --brokers kafka-1:9092,kafka-2:9092 --redis redis+sentinel://s1:26379,s2:26379/main \
+      --registry https://registry --instance onhand-0 --admin :9464`,
+		Args: arguments(),
+	}
+	addRunFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := a.config(cmd)
+		if err != nil {
+			return err
+		}
+		return a.runProcessor(cmd.Context(), c.Config)
+	}
+	return cmd
+}
+
+// runProcessor checks all that the processor needs, and runs it until ctx ends.
+func (a *app) runProcessor(ctx context.Context, c *Config) (err error) {
+	log := a.logger(c)
+	instance, err := c.instance()
+	if err != nil {
+		return err
+	}
+	admin, err := listenAdmin(ctx, c.Admin)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, admin.close(ctx)) }()
+	telemetry, err := newTelemetry(ctx, instance, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if ended := telemetry.shutdown(ctx); ended != nil {
+			log.Warn("the last telemetry is lost", "err", ended)
+		}
+	}()
+	registry, ids, err := a.checkContract(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
+	store, err := openRedis(ctx, c, func(err error) { log.Warn("waiting for Redis", "err", err) })
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	options, err := a.processorOptions(c, instance, log)
+	if err != nil {
+		return err
+	}
+	options.Store, options.IDs = store, ids
+	options.Reader = topics.NewReader(newDecoder(registry), topics.Options{RelaxedEffectiveDate: !c.RequireEffectiveDate})
+	if options.Observer, err = processor.NewObserver(telemetry.traces, telemetry.metrics, telemetry.propagator); err != nil {
+		return fmt.Errorf("making the instruments: %w", err)
+	}
+	p, err := processor.New(options)
+	if err != nil {
+		return err
+	}
+	admin.serve(telemetry.registry, log, p.Live, p.Ready)
+	fmt.Fprintf(a.out, "metrics and health on %s\n", admin.url())
+	log.Info("started", "namespace", c.Namespace, "instance", instance, "admin", admin.url(), "version", buildVersion())
+	err = p.Run(ctx)
+	log.Info("stopped", "instance", instance)
+	return err
+}
+
+// checkContract refuses to start against topics or schemas that are not what they must be.
+func (a *app) checkContract(ctx context.Context, c *Config, log *slog.Logger) (*schemas.Registry, topics.IDs, error) {
+	names, err := topics.NamesOf(c.Namespace)
+	if err != nil {
+		return nil, topics.IDs{}, err
+	}
+	client, err := connectKafka(ctx, c, log)
+	if err != nil {
+		return nil, topics.IDs{}, err
+	}
+	defer client.Close()
+	if _, err := partitionCounts(ctx, c, client, names.All()...); err != nil {
+		return nil, topics.IDs{}, err
+	}
+	registry, err := openRegistry(c, log)
+	if err != nil {
+		return nil, topics.IDs{}, err
+	}
+	ids, err := registeredIDs(ctx, c, registry, log)
+	if err != nil {
+		registry.Close()
+		return nil, topics.IDs{}, err
+	}
+	return registry, ids, nil
+}
+
+// registeredIDs are the ids of the embedded schemas. What else is not as it should be in the registry is a warning: the
+// processor reads what it can and refuses the rest.
+func registeredIDs(ctx context.Context, c *Config, registry *schemas.Registry, log *slog.Logger) (topics.IDs, error) {
+	asking, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+	defer cancel()
+	checks, err := registry.CheckAll(asking, c.Namespace)
+	if err != nil {
+		return topics.IDs{}, explainRegistry(c, err)
+	}
+	byRecord := make(map[string]int, len(checks))
+	var missing []string
+	for _, check := range checks {
+		if byRecord[check.Record] = check.ID; check.ID == 0 {
+			missing = append(missing, check.Subject)
+		}
+		for _, problem := range check.Problems {
+			log.Warn("schema is not as it should be; see onhand schemas check", "subject", check.Subject, "problem", problem)
+		}
+	}
+	if len(missing) > 0 {
+		return topics.IDs{}, explainRegistry(c, fmt.Errorf("the schemas of this binary under %s: %w", strings.Join(missing, ", "), schemas.ErrNotRegistered))
+	}
+	return topics.IDsOf(byRecord)
+}
+
+// processorOptions are what the settings say to the processor.
+func (a *app) processorOptions(c *Config, instance string, log *slog.Logger) (processor.Options, error) {
+	client, err := kafkaOptions(c, log)
+	if err != nil {
+		return processor.Options{}, err
+	}
+	return processor.Options{
+		Namespace: c.Namespace, Instance: instance, Client: client, Logger: log,
+		Rules:    availability.Rules{Horizon: availability.Instant(c.MovementHorizon.Microseconds()), Window: availability.Instant(c.DedupeWindow.Microseconds())},
+		Sessions: c.Sessions, Workers: c.workers(), BatchRecords: c.BatchRecordsMax, CacheBytes: c.CacheBytes, RegistryWait: c.RegistryWait,
+	}, nil
+}
+
+var _ processor.Store = (*cache.Redis)(nil)
