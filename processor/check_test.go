@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"onhand/cache"
 	"onhand/processor/availability"
 	"onhand/topics"
 )
@@ -19,8 +18,7 @@ import (
 func (w *world) settled() {
 	w.Helper()
 	admin := kadm.NewClient(w.client)
-	store, err := cache.Open(w.Context(), w.redisURL, cache.Options{Namespace: w.namespace})
-	w.must(err)
+	store := w.open()
 	defer func() { _ = store.Close() }()
 	w.eventually("every input folded, and in the store", func() bool {
 		last := w.lastOffsets()
@@ -147,8 +145,7 @@ func (w *world) check() {
 // checkStore compares the levels that the store's cells come to.
 func (w *world) checkStore(want map[string]availability.Level) {
 	w.Helper()
-	store, err := cache.Open(w.Context(), w.redisURL, cache.Options{Namespace: w.namespace})
-	w.must(err)
+	store := w.open()
 	defer func() { _ = store.Close() }()
 	bySKU := make(map[availability.SKU]int)
 	for _, l := range want {

@@ -42,6 +42,7 @@ type world struct {
 	redisURL   string
 	fake       *kfake.Cluster       // nil: real
 	mini       *miniredis.Miniredis // nil: real
+	memory     *cache.Memory        // instead of Redis, where a test needs to make it forget
 	client     *kgo.Client
 	writer     *topics.Writer
 	decoder    *schemas.Decoder
@@ -49,6 +50,9 @@ type world struct {
 	graph      *schemas.LocationGraph
 	tracers    trace.TracerProvider
 }
+
+// fourDigits is the id of a schema of deltas whose quantities have four fraction digits.
+const fourDigits = 44
 
 // newWorld makes topics with that many partitions.
 func newWorld(t testing.TB, partitions int32) *world {
@@ -64,6 +68,7 @@ func newWorld(t testing.TB, partitions int32) *world {
 	for i, s := range schemas.Subjects(w.namespace) {
 		static[i+1], byRecord[s.Record] = s.Text, i+1
 	}
+	static[fourDigits] = strings.ReplaceAll(static[1], `"scale":3`, `"scale":4`)
 	w.ids, err = topics.IDsOf(byRecord)
 	w.must(err)
 	w.decoder = schemas.NewDecoder(static, schemas.DecoderOptions{})
@@ -185,11 +190,41 @@ func (w *world) reserve(id, sku string, at availability.Place, q int64) *kgo.Rec
 	return w.writer.Event(&e)
 }
 
+type closingStore interface {
+	processor.Store
+	Close() error
+}
+
+// memoryStore is the memory store as a process sees it that can be cut off.
+type memoryStore struct {
+	*cache.Memory
+	cutOff *atomic.Bool
+}
+
+func (s *memoryStore) Commit(ctx context.Context, task int32, c *availability.Commit) error {
+	if s.cutOff.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Memory.Commit(ctx, task, c)
+}
+
+// open returns the store for looking into it.
+func (w *world) open() closingStore {
+	w.Helper()
+	if w.memory != nil {
+		return w.memory
+	}
+	store, err := cache.Open(w.Context(), w.redisURL, cache.Options{Namespace: w.namespace})
+	w.must(err)
+	return store
+}
+
 // runner is a processor at work, as in a process of its own: cut takes its network away, as kill -9 would.
 type runner struct {
 	*processor.Processor
 	world  *world
-	store  *cache.Redis
+	store  closingStore
 	cutOff atomic.Bool
 	mu     sync.Mutex
 	conns  []net.Conn
@@ -204,8 +239,12 @@ func (w *world) start(instance string, change ...func(*processor.Options)) *runn
 	ctx, cancel := context.WithCancel(context.Background()) // ended by stop or cut
 	r.cancel = cancel
 	var err error
-	r.store, err = cache.Open(ctx, w.redisURL, cache.Options{Namespace: w.namespace, Dialer: r.dial})
-	w.must(err)
+	if w.memory != nil {
+		r.store = &memoryStore{w.memory, &r.cutOff}
+	} else {
+		r.store, err = cache.Open(ctx, w.redisURL, cache.Options{Namespace: w.namespace, Dialer: r.dial})
+		w.must(err)
+	}
 	observer, err := processor.NewObserver(w.tracers, metricnoop.NewMeterProvider(), propagation.TraceContext{})
 	w.must(err)
 	o := processor.Options{

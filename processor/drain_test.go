@@ -1,0 +1,173 @@
+package processor_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"onhand/processor"
+	"onhand/processor/availability"
+	"onhand/schemas"
+)
+
+var (
+	drainEvents = flag.Int("events", 5000, "records that BenchmarkDrain preloads")
+	drainSKUs   = flag.Int("skus", 500, "SKUs of BenchmarkDrain")
+	drainParts  = flag.Int("partitions", 16, "partitions of BenchmarkDrain")
+	drainCheck  = flag.Bool("check", true, "recount after BenchmarkDrain")
+)
+
+// BenchmarkDrain preloads the inputs and measures a processor that starts with an empty state: 20 locations, 12 groups, 3
+// groups per location; 70 % sales, 10 % receipts, 15 % reservations, half of them at groups, 5 % counts. It recounts the
+// levels afterwards. CPU is of this process (the processor; the preload is not in it), of Redis, and of the broker where
+// it runs on this machine. For the figures that count, on real services:
+//
+//	go test -run '^$' -bench Drain -benchtime 1x -timeout 30m ./processor -events 1000000 -skus 100000
+func BenchmarkDrain(b *testing.B) {
+	for b.Loop() {
+		drain(b)
+	}
+}
+
+func drain(b *testing.B) {
+	w := newWorld(b, int32(*drainParts))
+	w.publish(wideGraph(20, 12, 3))
+	preload(w, *drainEvents, *drainSKUs)
+	redisBefore, brokerBefore, selfBefore := redisCPU(w), brokerCPU(), selfCPU()
+	began := time.Now()
+	r := w.start("bench", func(o *processor.Options) { o.Sessions = 2 })
+	w.drained(*drainEvents)
+	took := time.Since(began)
+	self, redis, broker := selfCPU()-selfBefore, redisCPU(w)-redisBefore, brokerCPU()-brokerBefore
+	r.stop()
+	millions := float64(*drainEvents) / 1e6
+	b.ReportMetric(float64(*drainEvents)/took.Seconds(), "events/s")
+	b.ReportMetric(self/millions, "processor-s/M")
+	b.ReportMetric(redis/millions, "redis-s/M")
+	b.ReportMetric(broker/millions, "broker-s/M")
+	b.ReportMetric((self+redis+broker)/millions, "total-s/M")
+	if *drainCheck {
+		w.settled()
+		w.check()
+	}
+}
+
+// wideGraph spreads locations over overlapping groups.
+func wideGraph(locations, groups, each int) schemas.LocationGraph {
+	random := rand.New(rand.NewPCG(7, 7))
+	members := make(map[string][]int)
+	for l := range locations {
+		for _, g := range random.Perm(groups)[:each] {
+			id := fmt.Sprintf("GROUP-%02d", g)
+			members[id] = append(members[id], l)
+		}
+	}
+	return graphOf(locations, members)
+}
+
+// preload produces the records of the benchmark, the same for the same counts.
+func preload(w *world, events, skus int) {
+	random := rand.New(rand.NewPCG(uint64(events), uint64(skus)))
+	client, err := kgo.NewClient(append(w.names.ProducerOpts(), kgo.SeedBrokers(w.brokers...), kgo.ProducerLinger(50*time.Millisecond), kgo.MaxBufferedRecords(100_000))...)
+	w.must(err)
+	defer client.Close()
+	for i := range events {
+		sku, loc, id := fmt.Sprintf("SKU-%06d", random.IntN(skus)), fmt.Sprintf("L%02d", random.IntN(20)), "evt-"+strconv.Itoa(i)
+		var r *kgo.Record
+		switch p := random.IntN(100); {
+		case p < 70:
+			r = w.adjust(id, sku, loc, -1)
+		case p < 80:
+			r = w.adjust(id, sku, loc, int64(10+random.IntN(40)))
+		case p < 95:
+			at := location(loc)
+			if p%2 == 0 {
+				at = group(fmt.Sprintf("GROUP-%02d", random.IntN(12)))
+			}
+			r = w.reserve(id, sku, at, 1)
+		default:
+			r = w.count(id, sku, loc, int64(random.IntN(100)))
+		}
+		client.Produce(w.Context(), r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				panic(err)
+			}
+		})
+	}
+	w.must(client.Flush(w.Context()))
+}
+
+// drained waits until the offsets of all records are committed, and the store has them.
+func (w *world) drained(records int) {
+	w.Helper()
+	store := w.open()
+	defer func() { _ = store.Close() }()
+	for {
+		var folded int64
+		for n := range w.partitions {
+			c, err := store.Checkpoint(context.Background(), n)
+			if err == nil {
+				folded += c.Offsets[availability.Deltas] + c.Offsets[availability.Events]
+			}
+		}
+		if folded >= int64(records) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func selfCPU() float64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// redisCPU asks a real Redis for the seconds it has used.
+func redisCPU(w *world) float64 {
+	if w.mini != nil {
+		return 0
+	}
+	address := strings.TrimPrefix(strings.SplitN(w.redisURL, "/", 4)[2], "redis://")
+	host, port, _ := strings.Cut(address, ":")
+	out, err := exec.Command("redis-cli", "-h", host, "-p", port, "info", "cpu").Output()
+	w.must(err)
+	var sum float64
+	for line := range strings.SplitSeq(string(out), "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok && (name == "used_cpu_sys" || name == "used_cpu_user") {
+			f, _ := strconv.ParseFloat(value, 64)
+			sum += f
+		}
+	}
+	return sum
+}
+
+// brokerCPU adds up the processes of this machine that run a Kafka broker.
+func brokerCPU() float64 {
+	var ticks float64
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		cmdline, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if !strings.Contains(string(cmdline), "kafka.Kafka\x00") {
+			continue
+		}
+		stat, _ := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if at := strings.LastIndexByte(string(stat), ')'); at > 0 {
+			f := strings.Fields(string(stat[at+1:]))
+			user, _ := strconv.ParseFloat(f[11], 64)
+			system, _ := strconv.ParseFloat(f[12], 64)
+			ticks += user + system
+		}
+	}
+	return ticks / 100
+}

@@ -1,0 +1,114 @@
+package processor_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"onhand/cache"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of randomized tests; 0: the time")
+
+func seed() uint64 {
+	if *seedFlag != 0 {
+		return *seedFlag
+	}
+	return uint64(time.Now().UnixNano())
+}
+
+// newForgetful is a world whose store can be made to forget.
+func newForgetful(t *testing.T) (*world, *traffic) {
+	w := newWorld(t, 2)
+	w.memory = cache.NewMemory()
+	w.publish(graphOf(4, trafficGroups()))
+	return w, newTraffic(w, seed())
+}
+
+// TestReplaysWhatTheStoreForgot stops, makes the store forget back to each of several moments, the empty one included, and
+// starts anew. The traffic is random; the recount is compared. Replay: go test -run ReplaysWhat -seed N ./processor
+func TestReplaysWhatTheStoreForgot(t *testing.T) {
+	w, traffic := newForgetful(t)
+	snapshots := []cache.MemorySnapshot{w.memory.Snapshot()}
+	r := w.start("a")
+	for range 4 {
+		traffic.send(60)
+		w.settled()
+		snapshots = append(snapshots, w.memory.Snapshot())
+	}
+	r.stop()
+	w.check()
+	for i, s := range snapshots {
+		w.memory.Restore(s)
+		r := w.start("a")
+		traffic.send(10)
+		w.settled()
+		r.stop()
+		w.check()
+		if t.Failed() {
+			t.Fatalf("after forgetting back to moment %d of %d", i, len(snapshots))
+		}
+	}
+}
+
+// TestNoticesThatTheStoreForgot rolls the store back under a processor that is idle, and under one that is busy.
+func TestNoticesThatTheStoreForgot(t *testing.T) {
+	w, traffic := newForgetful(t)
+	w.start("a")
+	traffic.send(50)
+	w.settled()
+	early := w.memory.Snapshot()
+	traffic.send(50)
+	w.settled()
+	w.memory.Restore(early)
+	w.settled() // without any traffic
+	w.check()
+	for range 5 {
+		traffic.send(30)
+		w.memory.Restore(early)
+		traffic.send(30)
+	}
+	w.settled()
+	w.check()
+}
+
+// TestSurvivesCrashes cuts the processor off at random moments, as kill -9 would, and starts it anew under the same name.
+func TestSurvivesCrashes(t *testing.T) {
+	w := newWorld(t, 2)
+	w.publish(graphOf(4, trafficGroups()))
+	traffic := newTraffic(w, seed())
+	for i := range 6 {
+		r := w.start("a")
+		traffic.send(20 + traffic.rand.IntN(60))
+		time.Sleep(time.Duration(traffic.rand.IntN(300)) * time.Millisecond) // a moment of the real clients' work, any
+		r.cut()
+		w.Logf("cut %d", i)
+	}
+	w.start("a")
+	traffic.send(20)
+	w.settled()
+	w.check()
+}
+
+// TestMembersShareThePartitions lets members come, go in order and die.
+func TestMembersShareThePartitions(t *testing.T) {
+	w := newWorld(t, 4)
+	w.publish(graphOf(4, trafficGroups()))
+	traffic := newTraffic(w, seed())
+	running := map[string]*runner{"m0": w.start("m0")}
+	for i := 1; i < 5; i++ {
+		traffic.send(40)
+		running[fmt.Sprint("m", i)] = w.start(fmt.Sprint("m", i))
+		traffic.send(40)
+		if i%2 == 0 {
+			running[fmt.Sprint("m", i-1)].stop()
+		}
+		if i == 3 {
+			running["m0"].cut()
+		}
+	}
+	traffic.send(40)
+	w.settled()
+	w.check()
+}
