@@ -1,7 +1,6 @@
 package topics
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -26,7 +25,7 @@ func BenchmarkReadDelta(b *testing.B) {
 		if _, misplaced := reader.Misplaced(rec); misplaced {
 			b.Fatal("misplaced")
 		}
-		if err := reader.Delta(context.Background(), rec, &d); err != nil || len(d.SKU) != len(rec.Key) {
+		if err := reader.Delta(b.Context(), rec, &d); err != nil || len(d.SKU) != len(rec.Key) {
 			b.Fatal(d, err)
 		}
 		i++
@@ -44,7 +43,7 @@ func BenchmarkReadEvent(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		rec := recs[i%benchSKUs]
-		if err := reader.Event(context.Background(), rec, &e); err != nil || len(e.SKU) != len(rec.Key) {
+		if err := reader.Event(b.Context(), rec, &e); err != nil || len(e.SKU) != len(rec.Key) {
 			b.Fatal(e, err)
 		}
 		i++

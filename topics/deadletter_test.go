@@ -146,7 +146,7 @@ func TestReplayIsTheRecordAgain(t *testing.T) {
 	if diff := lineDiff(headerLines(again), []string{"a: b", "onhand.replayed: " + SourceAt(dead).String()}); diff != "" {
 		t.Error(diff)
 	}
-	if err := readDelta(newReader(t, Options{Partitions: 8}), again); err != nil {
+	if err := readDelta(t, newReader(t, Options{Partitions: 8}), again); err != nil {
 		t.Errorf("reading the replay: %v", err)
 	}
 

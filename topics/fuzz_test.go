@@ -1,7 +1,6 @@
 package topics
 
 import (
-	"context"
 	"errors"
 	"runtime"
 	"testing"
@@ -39,24 +38,24 @@ func FuzzReader(f *testing.F) {
 			rec.Headers = []kgo.RecordHeader{{Key: HeaderCause, Value: cause}, {Key: HeaderVersion, Value: cause}}
 		}
 		var d availability.Delta
-		if err := reader.Delta(context.Background(), rec, &d); checkOutcome(t, rec, err) {
+		if err := reader.Delta(t.Context(), rec, &d); checkOutcome(t, rec, err) {
 			checkDelta(t, rec, &d)
 		}
 		var e availability.ReservationEvent
-		if err := reader.Event(context.Background(), rec, &e); checkOutcome(t, rec, err) {
+		if err := reader.Event(t.Context(), rec, &e); checkOutcome(t, rec, err) {
 			checkReservationEvent(t, rec, &e)
 		}
-		spec, _, err := reader.Graph(context.Background(), rec)
+		spec, _, err := reader.Graph(t.Context(), rec)
 		if checkOutcome(t, rec, err) {
 			if _, err := spec.Compile(); err != nil {
 				t.Errorf("a graph was read that does not compile: %v", err)
 			}
 		}
 		var decision Decision
-		checkOutcome(t, rec, reader.Result(context.Background(), rec, &decision))
+		checkOutcome(t, rec, reader.Result(t.Context(), rec, &decision))
 		var level availability.Level
 		var from Provenance
-		checkOutcome(t, rec, reader.Update(context.Background(), rec, &level, &from))
+		checkOutcome(t, rec, reader.Update(t.Context(), rec, &level, &from))
 		if to, misplaced := reader.Misplaced(rec); misplaced && (to == partition || to < 0 || to >= 8) {
 			t.Errorf("sent on from %d to %d", partition, to)
 		}
@@ -134,7 +133,7 @@ func checkReservationEvent(t *testing.T, rec *kgo.Record, e *availability.Reserv
 		t.Errorf("dates or quantity of %+v", e)
 	}
 	var again availability.ReservationEvent
-	if err := NewReader(newDecoder(), Options{}).Event(context.Background(), newWriter(t).Event(e), &again); err != nil || again != *e {
+	if err := NewReader(newDecoder(), Options{}).Event(t.Context(), newWriter(t).Event(e), &again); err != nil || again != *e {
 		t.Errorf("%+v is written and read as %+v, %v", e, again, err)
 	}
 }
@@ -159,7 +158,7 @@ func TestHostileRecordsCostBoundedMemory(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if err := readDelta(reader, rec); err != nil {
+		if err := readDelta(t, reader, rec); err != nil {
 			newWriter(t).DeadLetter(rec, refusalOf(t, err))
 		}
 		runtime.ReadMemStats(&after)
@@ -168,7 +167,7 @@ func TestHostileRecordsCostBoundedMemory(t *testing.T) {
 		}
 	}
 	var d availability.Delta
-	if err := reader.Delta(context.Background(), many, &d); err != nil || len(d.Futures) != len(futures) {
+	if err := reader.Delta(t.Context(), many, &d); err != nil || len(d.Futures) != len(futures) {
 		t.Errorf("%d futures of %d, %v", len(d.Futures), len(futures), err)
 	}
 }

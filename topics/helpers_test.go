@@ -1,7 +1,6 @@
 package topics
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -79,9 +78,10 @@ func deltaRecord(t testing.TB, sku string) *kgo.Record {
 	return rec
 }
 
-func readDelta(r *Reader, rec *kgo.Record) error {
+func readDelta(t testing.TB, r *Reader, rec *kgo.Record) error {
+	t.Helper()
 	var d availability.Delta
-	return r.Delta(context.Background(), rec, &d)
+	return r.Delta(t.Context(), rec, &d)
 }
 
 func refusalOf(t testing.TB, err error) *Refusal {

@@ -2,6 +2,7 @@ package topics
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestMisplacedRecordIsSentOnOnceUnchanged(t *testing.T) {
 	if sent.Topic != rec.Topic || sent.Partition != right || !bytes.Equal(sent.Key, rec.Key) || !bytes.Equal(sent.Value, rec.Value) || !sent.Timestamp.Equal(rec.Timestamp) {
 		t.Errorf("sent on as %+v, from %+v", sent, rec)
 	}
-	if diff := lineDiff(headerLines(sent), []string{"a: b", "onhand.forwarded: " + string(rune('0'+rec.Partition))}); diff != "" {
+	if diff := lineDiff(headerLines(sent), []string{"a: b", "onhand.forwarded: " + fmt.Sprint(rec.Partition)}); diff != "" {
 		t.Error(diff)
 	}
 	if len(rec.Headers) != 1 {
@@ -74,7 +75,7 @@ func TestMisplacedRecordIsSentOnOnceUnchanged(t *testing.T) {
 	if to, misplaced := reader.Misplaced(sent); misplaced {
 		t.Errorf("a record is sent on a second time, to %d", to)
 	}
-	refusal := refusalOf(t, readDelta(reader, sent))
+	refusal := refusalOf(t, readDelta(t, reader, sent))
 	if refusal.Code != CodeKeyMismatch {
 		t.Errorf("sent on and misplaced: %v", refusal)
 	}
@@ -84,17 +85,17 @@ func TestMisplacedRecordIsSentOnOnceUnchanged(t *testing.T) {
 func TestRecordThatCannotBeSentOnIsNotMisplaced(t *testing.T) {
 	reader := newReader(t, Options{Partitions: 8})
 	wrong := (PartitionOf("sku-1", 8) + 1) % 8
-	for name, rec := range map[string]*kgo.Record{
-		"no key":      {Value: []byte{0}, Partition: wrong},
-		"large value": {Key: []byte("sku-1"), Value: make([]byte, 1<<20+1), Partition: wrong},
-		"large headers": {Key: []byte("sku-1"), Partition: wrong, Headers: []kgo.RecordHeader{
+	for _, p := range []provocation{
+		{"no key", &kgo.Record{Value: deltaRecord(t, "sku-1").Value, Partition: wrong}, CodeKeyMismatch, "has no key"},
+		{"large value", &kgo.Record{Key: []byte("sku-1"), Value: make([]byte, 1<<20+1), Partition: wrong}, CodeTooLarge, "uncompressed"},
+		{"large headers", &kgo.Record{Key: []byte("sku-1"), Partition: wrong, Headers: []kgo.RecordHeader{
 			{Key: "h", Value: make([]byte, envelopeBytesMax)},
-		}},
+		}}, CodeTooLarge, "key and headers"},
 	} {
-		if to, misplaced := reader.Misplaced(rec); misplaced {
-			t.Errorf("%s: sent to %d", name, to)
+		if to, misplaced := reader.Misplaced(p.rec); misplaced {
+			t.Errorf("%s: sent to %d", p.name, to)
 		}
-		refusalOf(t, readDelta(reader, rec))
+		p.check(t, readDelta(t, reader, p.rec))
 	}
 	if _, misplaced := newReader(t, Options{}).Misplaced(&kgo.Record{Key: []byte("sku-1"), Partition: 77}); misplaced {
 		t.Error("a reader that knows no partitions finds a record misplaced")

@@ -58,7 +58,7 @@ func newCluster(t *testing.T, seeds []string) *cluster {
 	client := newClient(t, seeds, names.ProducerOpts()...)
 	c := &cluster{client, kadm.NewClient(client), names, seeds}
 	t.Cleanup(func() {
-		if _, err := c.admin.DeleteTopics(context.Background(), names.All()...); err != nil {
+		if _, err := c.admin.DeleteTopics(context.WithoutCancel(t.Context()), names.All()...); err != nil {
 			t.Errorf("deleting topics: %v", err)
 		}
 	})

@@ -1,7 +1,6 @@
 package topics
 
 import (
-	"context"
 	"reflect"
 	"strings"
 	"testing"
@@ -88,17 +87,17 @@ func wantDelta(t *testing.T, options Options, change func(*schemas.StockDelta), 
 		d.Futures = schemas.Some(schemas.List[schemas.Future]{{Quantity: 7, ExpectedDate: 7}})
 		d.EffectiveDate = schemas.Some(schemas.MicrosOf(sent.Add(time.Second)))
 	})
-	if err := readDelta(reader, full); err != nil {
+	if err := readDelta(t, reader, full); err != nil {
 		t.Fatal(err)
 	}
 	var got availability.Delta
-	if err := reader.Delta(context.Background(), deltaWith(t, change), &got); err != nil {
+	if err := reader.Delta(t.Context(), deltaWith(t, change), &got); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
-	if err := readDelta(reader, full); err != nil {
+	if err := readDelta(t, reader, full); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -136,7 +135,7 @@ func TestEventSurvivesTheRoundTrip(t *testing.T) {
 			t.Fatalf("written to %s with key %s", rec.Topic, rec.Key)
 		}
 		var got availability.ReservationEvent
-		if err := reader.Event(context.Background(), rec, &got); err != nil {
+		if err := reader.Event(t.Context(), rec, &got); err != nil {
 			t.Fatalf("%+v: %v", want, err)
 		}
 		if got != want {
@@ -165,7 +164,7 @@ func TestGraphMeansWhatItsRecordSays(t *testing.T) {
 	if rec.Topic != "acme.location-graph" || rec.Partition != 0 || string(rec.Key) != "graph" || !rec.Timestamp.Equal(sent) {
 		t.Errorf("written as %+v", rec)
 	}
-	spec, graph, err := newReader(t, Options{Partitions: 8}).Graph(context.Background(), rec)
+	spec, graph, err := newReader(t, Options{Partitions: 8}).Graph(t.Context(), rec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +206,7 @@ func TestBadGraphIsRefused(t *testing.T) {
 		{"two faults", with(func(g *schemas.LocationGraph) { g.Groups[0].Locations, g.Groups[1].Locations = nil, nil }), CodeConflictingFields, `group "US-EAST" has no location; a group needs at least one, group "US" has no location`},
 	} {
 		t.Run(p.name, func(t *testing.T) {
-			_, _, err := newReader(t, Options{}).Graph(context.Background(), p.rec)
+			_, _, err := newReader(t, Options{}).Graph(t.Context(), p.rec)
 			p.check(t, err)
 		})
 	}
@@ -223,7 +222,7 @@ func TestClonesReadAtOnce(t *testing.T) {
 			var err error
 			for range 200 {
 				var d availability.Delta
-				if err = clone.Delta(context.Background(), rec, &d); err != nil || string(d.SKU) != sku {
+				if err = clone.Delta(t.Context(), rec, &d); err != nil || string(d.SKU) != sku {
 					break
 				}
 			}

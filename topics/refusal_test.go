@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,19 +40,22 @@ func deltaKeyed(t testing.TB, change func(*kgo.Record)) *kgo.Record {
 	return rec
 }
 
+func milli(q schemas.Milli) schemas.Optional[schemas.Milli] { return schemas.Some(q) }
+
+func futureList(f ...schemas.Future) schemas.Optional[schemas.List[schemas.Future]] {
+	return schemas.Some(schemas.List[schemas.Future](f))
+}
+
 func deltaProvocations(t testing.TB) []provocation {
 	t.Helper()
-	const after, before = 5*time.Minute + time.Microsecond, -time.Minute
-	date := func(d time.Duration) schemas.Optional[schemas.Micros] {
-		return schemas.Some(schemas.MicrosOf(sent.Add(d)))
-	}
-	milli := func(q schemas.Milli) schemas.Optional[schemas.Milli] { return schemas.Some(q) }
-	futures := func(f ...schemas.Future) schemas.Optional[schemas.List[schemas.Future]] {
-		return schemas.Some(schemas.List[schemas.Future](f))
-	}
+	return slices.Concat(badRecords(t), conflicts(t), badValues(t))
+}
+
+// badRecords are refused for their frame, key or ids.
+func badRecords(t testing.TB) []provocation {
+	t.Helper()
 	with := func(change func(*schemas.StockDelta)) *kgo.Record { return deltaWith(t, change) }
 	rec := func(change func(*kgo.Record)) *kgo.Record { return deltaKeyed(t, change) }
-	const conflict = "ADJUST carries onHand and nothing else; put the signed change into onHand, and everything else into an UPDATE of its own"
 	return []provocation{
 		{"large value", rec(func(r *kgo.Record) { r.Value = make([]byte, 1<<20+1) }), CodeTooLarge, "the value has 1048577 bytes uncompressed, and at most 1048576 are read; send less in one record"},
 		{"large headers", rec(func(r *kgo.Record) { r.Headers = []kgo.RecordHeader{{Key: "h", Value: make([]byte, 1<<18)}} }), CodeTooLarge, "key and headers have 262150 bytes, and at most 262144 are read; leave headers out"},
@@ -70,9 +74,23 @@ func deltaProvocations(t testing.TB) []provocation {
 		{"control character in record id", with(func(d *schemas.StockDelta) { d.RecordID = "a\x00b" }), CodeMalformedID, `recordId "a\x00b" has others; send an id of valid UTF-8 without control characters`},
 		{"white space in SKU", newWriter(t).Delta(goodDelta("sku 1"), sent), CodeMalformedID, `SKU "sku 1": a SKU has no white space and none of \ < > ; % / :; send a SKU that keeps to this, and key the record by it`},
 		{"slash in location", with(func(d *schemas.StockDelta) { d.Location = "NJ/1" }), CodeMalformedID, `location "NJ/1": a reference has only letters, digits, _ and -; send the external reference of the place as the location graph has it`},
+		// The first fault in the order of the checks is the one told.
+		{"other key and negative", deltaKeyed(t, func(r *kgo.Record) {
+			*r = *with(func(d *schemas.StockDelta) { d.OnHand = milli(-1) })
+			r.Key = []byte("x")
+		}), CodeKeyMismatch, "; key every record"},
+	}
+}
+
+// conflicts are refused for values that do not go together.
+func conflicts(t testing.TB) []provocation {
+	t.Helper()
+	with := func(change func(*schemas.StockDelta)) *kgo.Record { return deltaWith(t, change) }
+	const conflict = "ADJUST carries onHand and nothing else; put the signed change into onHand, and everything else into an UPDATE of its own"
+	return []provocation{
 		{"ADJUST without onHand", with(func(d *schemas.StockDelta) { d.Mode, d.OnHand.Valid = schemas.ModeAdjust, false }), CodeConflictingFields, conflict},
 		{"ADJUST with safety stock", with(func(d *schemas.StockDelta) { d.Mode, d.SafetyStockCount = schemas.ModeAdjust, milli(1) }), CodeConflictingFields, conflict},
-		{"ADJUST with futures", with(func(d *schemas.StockDelta) { d.Mode, d.Futures = schemas.ModeAdjust, futures() }), CodeConflictingFields, conflict},
+		{"ADJUST with futures", with(func(d *schemas.StockDelta) { d.Mode, d.Futures = schemas.ModeAdjust, futureList() }), CodeConflictingFields, conflict},
 		{"ADJUST with cleared", with(func(d *schemas.StockDelta) {
 			d.Mode, d.Cleared = schemas.ModeAdjust, schemas.List[schemas.StockField]{schemas.FieldFutures}
 		}), CodeConflictingFields, conflict},
@@ -85,44 +103,50 @@ func deltaProvocations(t testing.TB) []provocation {
 			d.SafetyStockCount, d.Cleared = milli(0), schemas.List[schemas.StockField]{schemas.FieldSafetyStockCount}
 		}), CodeConflictingFields, "safetyStockCount is both set and cleared; either"},
 		{"futures set and cleared", with(func(d *schemas.StockDelta) {
-			d.Futures, d.Cleared = futures(schemas.Future{Quantity: 1}), schemas.List[schemas.StockField]{schemas.FieldFutures}
+			d.Futures, d.Cleared = futureList(schemas.Future{Quantity: 1}), schemas.List[schemas.StockField]{schemas.FieldFutures}
 		}), CodeConflictingFields, "futures is both set and cleared; either"},
+	}
+}
+
+// badValues are refused for a quantity or a date.
+func badValues(t testing.TB) []provocation {
+	t.Helper()
+	with := func(change func(*schemas.StockDelta)) *kgo.Record { return deltaWith(t, change) }
+	rec := func(change func(*kgo.Record)) *kgo.Record { return deltaKeyed(t, change) }
+	return []provocation{
 		{"negative count", with(func(d *schemas.StockDelta) { d.OnHand = milli(-1) }), CodeNegativeCount, "onHand of an UPDATE is -0.001; send a count of 0 or more, or the signed change as an ADJUST"},
 		{"negative safety stock", with(func(d *schemas.StockDelta) { d.SafetyStockCount = milli(-2000) }), CodeNegativeSafetyStock, "safetyStockCount is -2; send 0 or more"},
-		{"future of nothing", with(func(d *schemas.StockDelta) { d.Futures = futures(schemas.Future{Quantity: 1}, schemas.Future{}) }), CodeBadFuture, "quantity of future 2 is 0, and it must be above zero; leave out a future that brings nothing"},
+		{"future of nothing", with(func(d *schemas.StockDelta) { d.Futures = futureList(schemas.Future{Quantity: 1}, schemas.Future{}) }), CodeBadFuture, "quantity of future 2 is 0, and it must be above zero; leave out a future that brings nothing"},
 		{"four fraction digits", rec(func(r *kgo.Record) {
 			*r = *with(func(d *schemas.StockDelta) { d.OnHand = milli(10_001) })
 			r.Value[4] = 6 // 1.0001
 		}), CodePrecision, "; round it at its source and send it again"},
 		{"futures beyond all bounds", with(func(d *schemas.StockDelta) {
-			d.Futures = futures(schemas.Future{Quantity: schemas.MilliMax}, schemas.Future{Quantity: 1})
+			d.Futures = futureList(schemas.Future{Quantity: schemas.MilliMax}, schemas.Future{Quantity: 1})
 		}), CodeOverflow, "the futures add up to more than 999999999999999.999; correct the quantities at their source and send them again"},
 		{"count beyond all bounds", with(func(d *schemas.StockDelta) { d.OnHand = milli(schemas.MilliMax + 1) }), CodeOverflow, "; correct it at its source and send it again"},
 		{"date beyond all bounds", with(func(d *schemas.StockDelta) { d.EffectiveDate = schemas.Some(schemas.Micros(availability.None)) }), CodeOverflow, "effectiveDate is -9223372036854775808; send microseconds since 1970, in the years 1 to 9999"},
 		{"future beyond all bounds", with(func(d *schemas.StockDelta) {
-			d.Futures = futures(schemas.Future{Quantity: 1, ExpectedDate: 1 << 62})
+			d.Futures = futureList(schemas.Future{Quantity: 1, ExpectedDate: 1 << 62})
 		}), CodeOverflow, "expectedDate is 4611686018427387904; send microseconds since 1970, in the years 1 to 9999"},
 		{"no timestamp", rec(func(r *kgo.Record) { r.Timestamp = time.UnixMilli(-1) }), CodeOverflow, "the record's timestamp of -1 s since 1970 is no time; let the producer stamp records with the time they are sent"},
 		{"UPDATE without date", with(func(d *schemas.StockDelta) { d.EffectiveDate.Valid = false }), CodeMissingEffectiveDate, "UPDATE has no effectiveDate; say in effectiveDate when this was true at the location"},
 		{"DELETE without date", with(func(d *schemas.StockDelta) {
 			d.Mode, d.OnHand.Valid, d.EffectiveDate.Valid = schemas.ModeDelete, false, false
 		}), CodeMissingEffectiveDate, "DELETE has no effectiveDate; say"},
-		{"date after the record", with(func(d *schemas.StockDelta) { d.EffectiveDate = date(after) }), CodeFutureDate,
+		{"date after the record", with(func(d *schemas.StockDelta) {
+			d.EffectiveDate = schemas.Some(schemas.MicrosOf(sent.Add(5*time.Minute + time.Microsecond)))
+		}), CodeFutureDate,
 			"effectiveDate 2026-03-01T12:05:00.000001Z is later than the record's timestamp 2026-03-01T12:00:00.000000Z; correct the clock or the time zone of its source; at most 5 minutes are allowed"},
-		// The first fault in the order of the checks is the one told.
-		{"other key and negative", deltaKeyed(t, func(r *kgo.Record) {
-			*r = *with(func(d *schemas.StockDelta) { d.OnHand, d.EffectiveDate = milli(-1), date(before) })
-			r.Key = []byte("x")
-		}), CodeKeyMismatch, "; key every record"},
 	}
 }
 
 func TestEveryBadDeltaIsRefusedWithItsCodeAndAWayOut(t *testing.T) {
 	reader := newReader(t, Options{Partitions: 8})
 	for _, p := range deltaProvocations(t) {
-		t.Run(p.name, func(t *testing.T) { p.check(t, readDelta(reader, p.rec)) })
+		t.Run(p.name, func(t *testing.T) { p.check(t, readDelta(t, reader, p.rec)) })
 	}
-	if err := readDelta(reader, deltaRecord(t, "sku-1")); err != nil {
+	if err := readDelta(t, reader, deltaRecord(t, "sku-1")); err != nil {
 		t.Errorf("a good record after them: %v", err)
 	}
 }
@@ -197,7 +221,7 @@ func TestEveryBadEventIsRefusedWithItsCodeAndAWayOut(t *testing.T) {
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			var e availability.ReservationEvent
-			p.check(t, reader.Event(context.Background(), p.rec, &e))
+			p.check(t, reader.Event(t.Context(), p.rec, &e))
 		})
 	}
 }
@@ -230,7 +254,7 @@ func TestFoldedRefusals(t *testing.T) {
 			`with this record a total of SKU "sku-1" at "NJ-1", or at a group it is in, would exceed 999999999999999.999; correct the quantity at its source and send it again under a new recordId`}},
 	} {
 		var d availability.Delta
-		if err := reader.Delta(context.Background(), step.rec, &d); err != nil {
+		if err := reader.Delta(t.Context(), step.rec, &d); err != nil {
 			t.Fatal(err)
 		}
 		if outcome, _ := folder.Delta(stock, &d, 0); outcome != step.outcome {
@@ -255,7 +279,7 @@ func (down) Schema(context.Context, int) (string, error) { return "", errors.New
 func TestRegistryThatCannotBeAskedIsNoRefusal(t *testing.T) {
 	reader := NewReader(schemas.NewDecoder(down{}, schemas.DecoderOptions{}), Options{Partitions: 8})
 	rec := deltaRecord(t, "sku-1")
-	err := readDelta(reader, rec)
+	err := readDelta(t, reader, rec)
 	var refusal *Refusal
 	if !errors.Is(err, ErrUnavailable) || errors.As(err, &refusal) {
 		t.Fatalf("%v is not worth waiting for", err)

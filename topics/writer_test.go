@@ -1,7 +1,6 @@
 package topics
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -55,7 +54,7 @@ func TestUpdateOfALevel(t *testing.T) {
 	}
 	var level availability.Level
 	var from Provenance
-	if err := newReader(t, Options{}).Update(context.Background(), &rec, &level, &from); err != nil {
+	if err := newReader(t, Options{}).Update(t.Context(), &rec, &level, &from); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(&level, goodLevel()) || !reflect.DeepEqual(&from, goodProvenance()) {
@@ -85,7 +84,7 @@ func TestUpdateOfALevelThatIsGoneIsATombstone(t *testing.T) {
 	}
 	var level availability.Level
 	var read Provenance
-	if err := newReader(t, Options{}).Update(context.Background(), &rec, &level, &read); err != nil {
+	if err := newReader(t, Options{}).Update(t.Context(), &rec, &level, &read); err != nil {
 		t.Fatal(err)
 	}
 	gone.Place.Type, from.GraphVersion = availability.NoPlace, 0 // a tombstone does not say
@@ -117,7 +116,7 @@ func TestUpdateThatIsNotOursIsRefused(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			var level availability.Level
 			var from Provenance
-			p.check(t, newReader(t, Options{}).Update(context.Background(), p.rec, &level, &from))
+			p.check(t, newReader(t, Options{}).Update(t.Context(), p.rec, &level, &from))
 		})
 	}
 }
@@ -141,7 +140,7 @@ func TestResultAnswersItsEvent(t *testing.T) {
 	}
 	reader := newReader(t, Options{})
 	var got Decision
-	if err := reader.Result(context.Background(), &rec, &got); err != nil {
+	if err := reader.Result(t.Context(), &rec, &got); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -150,7 +149,7 @@ func TestResultAnswersItsEvent(t *testing.T) {
 
 	accepted := Decision{Source: want.Source, RequestID: "q-2", ReservationID: "v-1", SKU: "sku-1", Result: availability.Result{Requested: 1, Granted: 1}}
 	newWriter(t).Result(&rec, &arena, &accepted, 0)
-	if err := reader.Result(context.Background(), &rec, &got); err != nil {
+	if err := reader.Result(t.Context(), &rec, &got); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, accepted) {
@@ -158,7 +157,7 @@ func TestResultAnswersItsEvent(t *testing.T) {
 	}
 
 	rec.Headers = nil
-	if refusal := refusalOf(t, reader.Result(context.Background(), &rec, &got)); refusal.Code != CodeDecode {
+	if refusal := refusalOf(t, reader.Result(t.Context(), &rec, &got)); refusal.Code != CodeDecode {
 		t.Errorf("a result that answers nothing: %v", refusal)
 	}
 }
@@ -190,10 +189,10 @@ func TestArenaKeepsRecordsApart(t *testing.T) {
 			var level availability.Level
 			var p Provenance
 			var decision Decision
-			if err := reader.Update(context.Background(), &recs[i], &level, &p); err != nil {
+			if err := reader.Update(t.Context(), &recs[i], &level, &p); err != nil {
 				t.Fatal(err)
 			}
-			if err := reader.Result(context.Background(), &results[i], &decision); err != nil {
+			if err := reader.Result(t.Context(), &results[i], &decision); err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(level, levels[i]) || !reflect.DeepEqual(p, from[i]) || !reflect.DeepEqual(decision, decisions[i]) {
@@ -243,7 +242,7 @@ func TestDeltaRecord(t *testing.T) {
 		t.Errorf("written as %+v", rec)
 	}
 	var got schemas.StockDelta
-	if err := newDecoder().DecodeStockDelta(context.Background(), rec.Value, &got); err != nil || !reflect.DeepEqual(&got, goodDelta("sku-1")) {
+	if err := newDecoder().DecodeStockDelta(t.Context(), rec.Value, &got); err != nil || !reflect.DeepEqual(&got, goodDelta("sku-1")) {
 		t.Errorf("value means %+v, %v", got, err)
 	}
 }
