@@ -62,7 +62,7 @@ install_missing() {
         command -v mvn >/dev/null || missing+=(maven)
         local release=0
         command -v java >/dev/null && release=$(java_release)
-        ((${release:-0} >= 17)) || missing+=(openjdk-17-jre-headless)
+        ((${release:-0} >= 17)) || missing+=(default-jre-headless)
         ;;
     esac
   done

@@ -54,6 +54,8 @@ var seats = []seat{
 	{"github.com/prometheus", []string{"cmd/onhand"}, nil, "instruments are OpenTelemetry's; cmd/onhand exports them"},
 	{"github.com/spf13", []string{"cmd/onhand"}, nil, "packages take values, commands parse flags"},
 	{"github.com/knadh/koanf", []string{"cmd/onhand"}, nil, "packages take values, commands read configuration"},
+	{"go.yaml.in/yaml", []string{"cmd/onhand"}, nil, "packages take values, commands read files"},
+	{"golang.org/x/term", []string{"cmd/onhand"}, nil, "only commands draw"},
 	{"github.com/schollz/progressbar", []string{"cmd/onhand"}, nil, "only commands draw"},
 }
 
