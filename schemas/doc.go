@@ -4,7 +4,8 @@
 //
 //   - A record that some released version of this package encoded can be decoded by this one, into the same meaning.
 //   - Decoding never changes a quantity: what is not a multiple of 0.001, or does not fit 18 digits, is an error.
-//   - No value makes decoding take more than a fixed amount of memory, whoever wrote it and with whatever schema.
+//   - No value makes decoding allocate more than 16 MiB, whoever wrote it and with whatever schema; preparing a schema,
+//     once per id, is apart.
 //   - A schema id that was decoded once is known for as long as the process lives; a registry that is down stops only
 //     ids that were never seen, with [ErrUnavailable].
 //

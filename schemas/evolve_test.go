@@ -295,6 +295,29 @@ func big0(decimal string, n int) []byte {
 	return v.FillBytes(make([]byte, n))
 }
 
+// A schema of the same fields whose numbers mean something else must not be taken for ours.
+func TestSameFieldsOfAnotherMeaning(t *testing.T) {
+	rec := StockDelta{OnHand: Some[Milli](1_250), EffectiveDate: Some[Micros](3_000)}
+	for name, c := range map[string]struct{ old, new, want string }{
+		"scale 2":            {`"scale":3`, `"scale":2`, `"onHand":"12.5"`},
+		"milliseconds":       {`timestamp-micros`, `timestamp-millis`, `"effectiveDate":"1970-01-01T00:00:03.000000Z"`},
+		"symbols swapped":    {`["UPDATE","ADJUST",`, `["ADJUST","UPDATE",`, `"mode":"ADJUST"`},
+		"another field name": {`"name":"recordId"`, `"name":"batchId"`, ""},
+	} {
+		text := strings.ReplaceAll(recordStockDelta.text(), c.old, c.new)
+		d := NewDecoder(Static{1: text}, DecoderOptions{})
+		var got StockDelta
+		err := d.DecodeStockDelta(t.Context(), AppendStockDelta(nil, 1, &rec), &got)
+		if c.want == "" {
+			if !errors.Is(err, ErrDecode) {
+				t.Errorf("%s: %v", name, err)
+			}
+		} else if err != nil || !strings.Contains(jsonOf(t, got), c.want) {
+			t.Errorf("%s: got %s, %v; want in it %s", name, jsonOf(t, got), err, c.want)
+		}
+	}
+}
+
 // A recursive type, and one used twice, in fields that are not ours.
 func TestForeignFieldsOfAnyTypeArePassedOver(t *testing.T) {
 	schema := `{"type":"record","name":"StockDelta","namespace":"a.b","fields":[

@@ -26,7 +26,7 @@ type generic struct {
 func newGeneric(root *node, structure string) (*generic, error) {
 	codec, err := goavro.NewCodec(structure)
 	if err != nil {
-		return nil, fmt.Errorf("%w: building codec: %w", ErrDecode, err)
+		return nil, fmt.Errorf("%w: building codec: %s", ErrDecode, shortened(err.Error()))
 	}
 	return &generic{root: root, codec: codec}, nil
 }

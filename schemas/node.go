@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 const (
 	schemaBytesMax = 256 << 10
 	schemaDepthMax = 32
+	nameBytesMax   = 256 // names stand in errors, and errors in the headers of dead letters
 )
 
 // kind is an Avro type.
@@ -90,12 +92,13 @@ func parseSchema(text string) (*node, error) {
 	}
 	schema, err := avro.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading schema: %w", ErrDecode, err)
+		// Only the text is kept: it repeats each level that the schema nests.
+		return nil, fmt.Errorf("%w: reading schema: %s", ErrDecode, shortened(err.Error()))
 	}
 	p := parser{named: make(map[string]*node)}
 	root, err := p.node(schema.Root(), "", 0)
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading schema: %w", ErrDecode, err)
+		return nil, fmt.Errorf("%w: reading schema: %s", ErrDecode, shortened(err.Error()))
 	}
 	return root, nil
 }
@@ -119,14 +122,14 @@ func (p *parser) node(s *avro.SchemaNode, namespace string, depth int) (*node, e
 	case "record", "error":
 		return p.record(s, depth)
 	case "enum":
-		n := p.define(kindEnum, s)
+		n, err := p.define(kindEnum, s)
 		n.symbols = s.Symbols
-		return n, nil
+		return n, errors.Join(err, checkNames(s.Symbols...))
 	case "fixed":
-		n := p.define(kindFixed, s)
+		n, err := p.define(kindFixed, s)
 		n.size = s.Size
 		n.setLogical(s)
-		return n, nil
+		return n, err
 	}
 	for k := kindNull; k <= kindString; k++ {
 		if s.Type == kindNames[k] {
@@ -139,14 +142,23 @@ func (p *parser) node(s *avro.SchemaNode, namespace string, depth int) (*node, e
 }
 
 // define makes the node of a named type known before its parts are read, so that they can refer to it.
-func (p *parser) define(k kind, s *avro.SchemaNode) *node {
+func (p *parser) define(k kind, s *avro.SchemaNode) (*node, error) {
 	name := s.Name
 	if !strings.Contains(name, ".") && s.Namespace != "" {
 		name = s.Namespace + "." + name
 	}
 	n := &node{kind: k, name: name, number: len(p.named)}
 	p.named[name] = n
-	return n
+	return n, checkNames(name)
+}
+
+func checkNames(names ...string) error {
+	for _, name := range names {
+		if len(name) > nameBytesMax {
+			return fmt.Errorf("a name of %d bytes, at most %d are read", len(name), nameBytesMax)
+		}
+	}
+	return nil
 }
 
 func (p *parser) reference(name, namespace string) (*node, error) {
@@ -160,13 +172,19 @@ func (p *parser) reference(name, namespace string) (*node, error) {
 }
 
 func (p *parser) record(s *avro.SchemaNode, depth int) (*node, error) {
-	n := p.define(kindRecord, s)
+	n, err := p.define(kindRecord, s)
+	if err != nil {
+		return nil, err
+	}
 	namespace := ""
 	if i := strings.LastIndexByte(n.name, '.'); i >= 0 {
 		namespace = n.name[:i]
 	}
 	for i := range s.Fields {
 		f := &s.Fields[i]
+		if err := checkNames(f.Name); err != nil {
+			return nil, err
+		}
 		of, err := p.node(&f.Type, namespace, depth+1)
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", f.Name, err)
