@@ -23,10 +23,14 @@ type batch struct {
 	deltas   []availability.Delta
 	events   []availability.ReservationEvent
 
-	stocks []*availability.Stock // touched, in the order of first touch
-	owed   []availability.SKU    // published whatever has changed
-	whole  map[availability.SKU]bool
-	adopts *published // graph to take over with this batch
+	stocks  []*availability.Stock // touched, in the order of first touch
+	owed    []availability.SKU    // published whatever has changed
+	swept   []availability.SKU    // brought to the newest graph
+	sweeps  bool                  // the cursor moves, to:
+	cursor  int64
+	expired []availability.Due // released
+	whole   map[availability.SKU]bool
+	adopts  *published // graph to take over with this batch
 
 	arena topics.Arena // memory of the outputs
 	chunk []kgo.Record
@@ -62,6 +66,7 @@ func newBatch(reader *topics.Reader) *batch {
 	}
 	b.records, b.entries, b.deltas, b.events = b.records[:0], b.entries[:0], b.deltas[:0], b.events[:0]
 	b.stocks, b.owed, b.adopts, b.whole = b.stocks[:0], nil, nil, nil
+	b.swept, b.sweeps, b.expired = nil, false, nil
 	return b
 }
 
@@ -99,12 +104,12 @@ func (t *task) prepareInto(ctx context.Context, b *batch, records []*kgo.Record,
 		}
 		b.records, b.entries = append(b.records, r), append(b.entries, e)
 	}
-	return t.ready(ctx, b)
+	return t.ready(ctx, b, below == nil)
 }
 
 // ready takes over the newest graph and loads what the batch needs. Before a location is called unknown, the graphs have
-// been read to their current end.
-func (t *task) ready(ctx context.Context, b *batch) error {
+// been read to their current end. A task that has recovered and owes nothing goes on with its sweep and its expiries.
+func (t *task) ready(ctx context.Context, b *batch, quiet bool) error {
 	if t.unknownLocation(b) {
 		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -114,6 +119,10 @@ func (t *task) ready(ctx context.Context, b *batch) error {
 	}
 	if b.adopts = t.newer(); b.adopts != nil {
 		t.folder.SetGraph(b.adopts.graph)
+	} else if quiet {
+		if err := t.prepareOwn(ctx, b); err != nil {
+			return err
+		}
 	}
 	return t.load(ctx, b)
 }
@@ -229,6 +238,9 @@ func (t *task) missing(b *batch) []availability.Want {
 	for _, sku := range b.owed {
 		need(availability.Want{SKU: sku, All: true})
 	}
+	for _, sku := range b.swept {
+		need(availability.Want{SKU: sku, All: true})
+	}
 	for i := range b.entries {
 		if e := &b.entries[i]; e.delta >= 0 {
 			need(g.Wants(&b.deltas[e.delta]))
@@ -304,9 +316,24 @@ func (t *task) keep(b *batch, d *availability.StockData, w *availability.Want) {
 func (t *task) prepareOwed(ctx context.Context, skus []availability.SKU) (*batch, error) {
 	b := newBatch(t.shared.reader)
 	b.owed = skus
-	if err := t.ready(ctx, b); err != nil {
+	if err := t.ready(ctx, b, false); err != nil {
 		b.release()
 		return nil, err
 	}
 	return b, nil
+}
+
+// prepareOwn adds to a batch what the task does by itself.
+func (t *task) prepareOwn(ctx context.Context, b *batch) error {
+	if t.sweepDue(time.Now()) {
+		if err := t.prepareSweep(ctx, b); err != nil {
+			return err
+		}
+	}
+	return t.prepareExpired(ctx, b)
+}
+
+// nothing says whether publishing the batch would change nothing.
+func (b *batch) nothing() bool {
+	return len(b.records) == 0 && len(b.owed) == 0 && b.adopts == nil && !b.sweeps && len(b.expired) == 0
 }

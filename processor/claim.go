@@ -130,7 +130,7 @@ func (s *session) claim(ctx context.Context, t *task, parked *task, again bool) 
 	if w := t.claim.witness; w != nil {
 		checkpoint.Epoch = max(checkpoint.Epoch, w.Epoch+1)
 		if w.GraphVersion != checkpoint.GraphVersion || w.SweepCursor != checkpoint.SweepCursor {
-			checkpoint.SweepCursor = 0
+			checkpoint.SweepCursor = wholeSweep
 		}
 	}
 	checkpoint.CommitSeq, checkpoint.CommitID = 0, newCommitID()
@@ -345,6 +345,7 @@ func (t *task) build(ctx context.Context, c availability.Checkpoint, before avai
 	if parked != nil && parked.committer.tail() == before && len(parked.owed) == 0 {
 		t.folder, t.window, t.stocks, t.graphs, t.graphIn, t.owed = parked.folder, parked.window, parked.stocks, parked.graphs, parked.graphIn, nil
 		t.stocks.forgetCommits()
+		t.sweep, t.expiries = sweep{counted: time.Now()}, expiries{published: make(map[availability.Due]bool)}
 		return nil
 	}
 	t.stocks = newStocks(t.shared.CacheBytes / int64(t.shared.partitions))
@@ -364,6 +365,7 @@ func (t *task) build(ctx context.Context, c availability.Checkpoint, before avai
 		return err
 	}
 	t.folder = availability.NewFolder(t.newestGraph(newest), t.shared.Rules, t.window)
+	t.sweep, t.expiries = sweep{counted: time.Now()}, expiries{published: make(map[availability.Due]bool)}
 	return nil
 }
 
@@ -386,7 +388,23 @@ func (t *task) restoreGraphs(ctx context.Context, newest *published) error {
 		}
 		t.graphs[k.Version] = g
 	}
+	t.recallGraphs()
 	return nil
+}
+
+// recallGraphs adds the graphs that levels were published with and that the store has forgotten: a whole sweep takes back
+// what was published at places of theirs.
+func (t *task) recallGraphs() {
+	t.recalled = nil
+	if t.claim.witness == nil {
+		return
+	}
+	for _, p := range t.shared.graphs.between(t.folded.GraphVersion, t.claim.witness.GraphVersion) {
+		if v := p.graph.Version; t.graphs[v] == nil {
+			t.graphs[v] = p.graph
+			t.recalled = append(t.recalled, availability.GraphData{Version: v, Bytes: p.bytes})
+		}
+	}
 }
 
 // newestGraph is the newest version known: where the topic has lost one that SKUs were computed with, that one.

@@ -44,6 +44,7 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	if b.adopts != nil {
 		f.adopt(b.adopts, &next)
 	}
+	f.commit.Graphs = append(f.commit.Graphs, t.recalled...)
 	f.span, f.end = t.shared.obs.batchSpan(ctx, "process", t.number, b.records)
 	defer func() { f.end(nil) }()
 	for i := range b.entries {
@@ -55,7 +56,11 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 		next.Newest = max(next.Newest, instantOf(r.Timestamp))
 	}
 	for _, sku := range b.owed {
-		t.folder.Touch(t.use(b, sku), -1)
+		t.folder.Touch(t.use(b, sku), nil, -1)
+	}
+	f.sweep(&next)
+	for _, d := range b.expired {
+		f.outputs = append(f.outputs, t.shared.writer.Event(release(d, time.Now())))
 	}
 	f.finish(&next, below == nil)
 	f.commit.IDs, f.commit.DropIDs = t.window.Fresh(), t.window.Expire(next.Newest)
@@ -65,12 +70,43 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 
 func (f *folded) adopt(p *published, next *availability.Checkpoint) {
 	t := f.task
-	if next.GraphVersion != p.graph.Version {
-		next.GraphVersion, next.SweepCursor = p.graph.Version, 0
+	if _, whole, _ := sweeping(next); whole {
+		next.SweepCursor = wholeSweep
+	} else if next.GraphVersion == 0 {
+		next.SweepCursor = availability.SweepDone // no SKU was computed with any graph
+	} else if next.GraphVersion != p.graph.Version {
+		next.SweepCursor = 0
 	}
+	next.GraphVersion = p.graph.Version
 	t.graphs[p.graph.Version] = p.graph
 	t.graphIn = true
 	f.commit.Graphs = append(f.commit.Graphs, availability.GraphData{Version: p.graph.Version, Bytes: p.bytes})
+}
+
+// sweep brings SKUs to the newest graph, and moves the cursor.
+func (f *folded) sweep(next *availability.Checkpoint) {
+	t, b := f.task, f.batch
+	if !b.sweeps {
+		return
+	}
+	_, whole, _ := sweeping(next)
+	var gone []availability.Place
+	if whole {
+		gone = t.gone()
+	}
+	for _, sku := range b.swept {
+		s := t.use(b, sku)
+		if whole {
+			t.folder.Touch(s, gone, -1)
+		}
+	}
+	if next.SweepCursor = b.cursor; next.SweepCursor == availability.SweepDone {
+		for version := range t.graphs { // order-free: a set
+			if version != next.GraphVersion {
+				f.commit.DropGraphs = append(f.commit.DropGraphs, version)
+			}
+		}
+	}
 }
 
 // use returns the stock of a SKU, of the newest graph, and notes that the batch touches it.

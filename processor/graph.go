@@ -32,7 +32,8 @@ type graphs struct {
 	adopt  func() // called after each new version
 
 	mu   sync.Mutex
-	next int64 // offset after the newest record read
+	past []*published // the newest versions read, oldest first
+	next int64        // offset after the newest record read
 	more chan struct{}
 }
 
@@ -104,8 +105,30 @@ func (g *graphs) offer(spec availability.GraphSpec, bytes []byte) error {
 	if err != nil {
 		return err
 	}
-	g.newest.Store(&published{graph: compiled, bytes: bytes})
+	p := &published{graph: compiled, bytes: bytes}
+	g.mu.Lock()
+	if g.past = append(g.past, p); len(g.past) > graphsPast {
+		g.past = g.past[1:]
+	}
+	g.mu.Unlock()
+	g.newest.Store(p)
 	return nil
+}
+
+// graphsPast bounds how many versions are remembered.
+const graphsPast = 32
+
+// between returns the versions read that are above one and not above another.
+func (g *graphs) between(above, upTo int64) []*published {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var found []*published
+	for _, p := range g.past {
+		if v := p.graph.Version; above < v && v <= upTo {
+			found = append(found, p)
+		}
+	}
+	return found
 }
 
 // compile reads a graph that a store has kept.

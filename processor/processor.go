@@ -33,6 +33,7 @@ type Options struct {
 	BatchRecords       int           // records that a task folds at once, default 2,000
 	PollRecords        int           // records that a session polls at once, default 20,000
 	CacheBytes         int64         // memory for SKUs, default 512 MiB, split over the partitions
+	SweepRate          int           // SKUs per second and task that a sweep visits after a graph change, default 2,000
 	RegistryWait       time.Duration // how long a task waits for a registry that cannot be asked, default 1 min
 	Linger             time.Duration // how long updates wait for company, default 0: a transaction flushes
 	TransactionTimeout time.Duration // after which an unfinished transaction of a dead process is aborted, default 10 s
@@ -55,6 +56,7 @@ func (o *Options) setDefaults() {
 	or(&o.Workers, 4)
 	or(&o.BatchRecords, 2000)
 	or(&o.PollRecords, 20_000)
+	or(&o.SweepRate, 2000)
 	wait(&o.RegistryWait, time.Minute)
 	wait(&o.TransactionTimeout, 10*time.Second)
 	wait(&o.SessionTimeout, 15*time.Second)

@@ -80,6 +80,7 @@ func (t *task) replayBatch(ctx context.Context, records []*kgo.Record, replay *r
 // keepReplayed makes a replayed batch the task's newest and gives it to the store.
 func (t *task) keepReplayed(f *folded) {
 	t.folded = f.commit.Checkpoint
+	t.recalled = nil
 	for _, sku := range f.touched {
 		if i, ok := slices.BinarySearch(t.owed, sku); !ok {
 			t.owed = slices.Insert(t.owed, i, sku)

@@ -193,9 +193,16 @@ func (s *session) patience() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tasks {
-		if left := time.Until(t.retryAt); left > 0 && left < wait {
-			wait = left
+		if !t.is(running) {
+			continue
 		}
+		if left := time.Until(t.retryAt); left > 0 {
+			wait = min(wait, left)
+		}
+		if _, _, on := sweeping(&t.folded); on {
+			wait = min(wait, sweepEvery)
+		}
+		wait = min(wait, max(time.Millisecond, time.Until(t.expiries.next)))
 	}
 	return wait
 }
@@ -311,6 +318,10 @@ func (s *session) prepareTask(ctx context.Context, t *task) *prepared {
 	}
 	if err != nil {
 		s.react(t, err)
+		return nil
+	}
+	if b.nothing() {
+		b.release()
 		return nil
 	}
 	if t.buffered()-len(records) < s.shared.BatchRecords {
@@ -458,6 +469,18 @@ func (s *session) published(f *folded) {
 		t.owed = t.owed[n:]
 		f.commit.OwedCleared = len(t.owed) == 0
 	}
+	if f.batch.adopts != nil {
+		t.restartSweep()
+	}
+	t.swept(f.batch)
+	t.recalled = nil
+	for _, version := range f.commit.DropGraphs {
+		delete(t.graphs, version)
+	}
+	for _, d := range f.batch.expired {
+		t.expiries.published[d] = true
+	}
+	t.expect(f.commit.Stocks)
 	t.folded = *next
 	t.drop(next.Offsets)
 	t.lastCommit = time.Now()

@@ -21,6 +21,10 @@ type Store interface {
 	IDs(ctx context.Context, task int32) ([]availability.IDBatch, error)
 	Owed(ctx context.Context, task int32) ([]availability.SKU, error)
 	Graphs(ctx context.Context, task int32) ([]availability.GraphData, error)
+	// SKUs returns the SKUs of a shard, 0 to availability.SKUShards-1. Every SKU that a stored commit wrote is in one.
+	SKUs(ctx context.Context, task int32, shard int) ([]availability.SKU, error)
+	// Due returns up to limit expiries not after until, earliest first.
+	Due(ctx context.Context, task int32, until availability.Instant, limit int) ([]availability.Due, error)
 	// Forget drops what the process remembers of the task, before a claim.
 	Forget(task int32)
 }

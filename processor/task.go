@@ -58,9 +58,13 @@ type task struct {
 	graphs    map[int64]*availability.Graph // versions that SKUs may have been computed with
 	folded    availability.Checkpoint       // as of the newest batch published
 
-	buffer  [availability.Inputs][]*kgo.Record // polled, not folded
-	owed    []availability.SKU                 // to publish without suppression before anything else
-	graphIn bool                               // the store has the newest graph's bytes
+	buffer   [availability.Inputs][]*kgo.Record // polled, not folded
+	owed     []availability.SKU                 // to publish without suppression before anything else
+	graphIn  bool                               // the store has the newest graph's bytes
+	recalled []availability.GraphData           // older graphs that the store shall keep until the sweep is over
+
+	sweep    sweep
+	expiries expiries
 
 	retryAt       time.Time // not before this time again, after a passing error
 	registryAsked time.Time // since when the registry cannot be asked for what the next record needs
@@ -125,7 +129,7 @@ func (t *task) due(now time.Time) bool {
 	if !t.is(running) || now.Before(t.retryAt) || !t.committer.room() {
 		return false
 	}
-	return t.buffered() > 0 || len(t.owed) > 0 || t.newer() != nil
+	return t.buffered() > 0 || len(t.owed) > 0 || t.newer() != nil || t.sweepDue(now) || expiryDue(now, &t.expiries)
 }
 
 // newer is the newest graph if the task has yet to take it over, or to give it to the store; else nil.

@@ -250,9 +250,14 @@ func (f *Folder) markSeen(s *Stock, cause int) {
 }
 
 // Touch makes the batch publish every level of a complete stock, changed or not, and a tombstone for every place of it
-// that does not have the SKU any more.
-func (f *Folder) Touch(s *Stock, cause int) {
+// that does not have the SKU any more. So does each of the places gone, which the graph does not have.
+func (f *Folder) Touch(s *Stock, gone []Place, cause int) {
 	f.captureAll(s, cause)
+	for _, p := range gone {
+		if !slices.ContainsFunc(s.batch.before, func(c captured) bool { return c.level.Place == p }) {
+			s.batch.before = append(s.batch.before, captured{Level{SKU: s.SKU, Place: p, EffectiveAt: None, NextExpectedAt: None}, cause})
+		}
+	}
 	s.batch.everything = true
 }
 

@@ -254,6 +254,26 @@ func (g *Graph) Spec() GraphSpec {
 	return s
 }
 
+// Places returns every place of the graph, active or not: locations by id, then groups by id.
+func (g *Graph) Places() []Place {
+	places := make([]Place, 0, len(g.locations)+len(g.groups))
+	for i := range g.locations {
+		places = append(places, Place{LocationPlace, string(g.locations[i].ID)})
+	}
+	for i := range g.groups {
+		places = append(places, Place{GroupPlace, string(g.groups[i].ID)})
+	}
+	return places
+}
+
+// Has says whether the graph has the place, active or not.
+func (g *Graph) Has(p Place) bool {
+	if p.Type == GroupPlace {
+		return g.group(GroupID(p.ID)) >= 0
+	}
+	return g.location(LocationID(p.ID)) >= 0
+}
+
 func (g *Graph) location(id LocationID) int32 {
 	if i, ok := g.locationIndex[id]; ok {
 		return i

@@ -73,8 +73,8 @@ func (r *Reservation) request(id uint64, at Instant, w *Window) *Request {
 	return nil
 }
 
-// comparePlaces orders groups before locations, then by id.
-func comparePlaces(a, b Place) int {
+// ComparePlaces orders groups before locations, then by id.
+func ComparePlaces(a, b Place) int {
 	return cmp.Or(cmp.Compare(b.Type, a.Type), cmp.Compare(a.ID, b.ID))
 }
 
@@ -85,7 +85,7 @@ func compareLines(a, b Line) int {
 		}
 		return at
 	}
-	return cmp.Or(comparePlaces(a.Place, b.Place), cmp.Compare(expiry(a.ExpiresAt), expiry(b.ExpiresAt)))
+	return cmp.Or(ComparePlaces(a.Place, b.Place), cmp.Compare(expiry(a.ExpiresAt), expiry(b.ExpiresAt)))
 }
 
 // put adds a line; the same place and expiry become one.
@@ -128,6 +128,13 @@ func (r *Reservation) expiries() []Instant {
 	}
 	slices.Sort(at)
 	return at
+}
+
+// Expires says whether a reservation of the stock has a line with that expiry, as far as memory knows: one that is not
+// loaded may have.
+func (s *Stock) Expires(reservation string, at Instant) bool {
+	r, loaded := s.reservations[reservation]
+	return !loaded || slices.Contains(r.expiries(), at)
 }
 
 // change returns the reservation for writing, as a copy, and keeps what it was before the batch.

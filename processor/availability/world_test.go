@@ -217,7 +217,7 @@ func diffLevels(got []Level, want map[Place]Level) string {
 			fmt.Fprintf(&b, "got  %s\nwant %s\n", show(&got[i]), show(&w))
 		}
 	}
-	for _, p := range slices.SortedFunc(maps.Keys(want), comparePlaces) {
+	for _, p := range slices.SortedFunc(maps.Keys(want), ComparePlaces) {
 		if l := want[p]; !seen[p] {
 			fmt.Fprintf(&b, "got  no level\nwant %s\n", show(&l))
 		}
