@@ -162,9 +162,9 @@ func (w *write) call() (names []string, args []any) {
 	}
 	expect, before := "", ""
 	if w.c.Expect != (availability.CommitID{}) {
-		expect, before = string(w.c.Expect[:]), string(w.names.mark().append(nil))
+		expect, before = string(w.c.Expect[:]), string(w.names.mark.append(nil))
 	}
-	after := w.names.mark()
+	after := w.names.mark
 	for _, name := range w.names.added {
 		after = after.next(name)
 	}

@@ -14,8 +14,9 @@ import (
 // WantsMax is how many SKUs one Load may ask for: Redis serves nobody else while it answers.
 const WantsMax = 2000
 
-// reloads is how often a load takes in a dictionary that commits of another process keep changing.
-const reloads = 5
+// reloads is how often a load or commit starts anew because the names have changed meanwhile. Every start takes in the
+// newest, and a commit that adds names takes longer than a load, so the first or second is enough.
+const reloads = 100
 
 // Checkpoint returns the checkpoint of a task. A zero CommitID: there is none. It fails with availability.ErrCorrupt if
 // it cannot be read, or is missing while other state of the task is there.
@@ -59,7 +60,7 @@ func (r *Redis) Load(ctx context.Context, task int32, g *availability.Graph, wan
 	if g != nil {
 		l.graphVersion = strconv.FormatInt(g.Version, 10)
 	}
-	id, err := r.load(ctx, task, &l)
+	id, err := r.load(ctx, r.task(task), &l)
 	if err != nil {
 		return nil, availability.CommitID{}, fmt.Errorf("loading %d SKUs of task %d: %w", len(wants), task, err)
 	}
@@ -70,41 +71,42 @@ func (r *Redis) Load(ctx context.Context, task int32, g *availability.Graph, wan
 // of the checkpoint it was written with. Redis serves nobody else meanwhile: some 20 ms where 100,000 reservations are open.
 func (r *Redis) Read(ctx context.Context, task int32, sku availability.SKU) (availability.StockData, availability.CommitID, error) {
 	l := loading{keys: keysOf(r.namespace, task), wants: []availability.Want{{SKU: sku, All: true}}, reservations: true}
-	id, err := r.load(ctx, task, &l)
+	id, err := r.load(ctx, r.task(task), &l)
 	if err != nil {
 		return availability.StockData{}, id, fmt.Errorf("reading SKU %q of task %d: %w", sku, task, err)
 	}
 	return l.stocks[0], id, nil
 }
 
-// load reads with the dictionary at hand, and again with a fresh one if what came was written with other names.
-func (r *Redis) load(ctx context.Context, task int32, l *loading) (id availability.CommitID, err error) {
-	t := r.task(task)
+// load reads with the dictionary at hand. If what comes was written with another, that comes along; then it reads again
+// if it has asked for the wrong fields.
+func (r *Redis) load(ctx context.Context, t *task, l *loading) (id availability.CommitID, err error) {
 	for range reloads {
-		if l.names, err = r.dictionary(ctx, t, l.keys); err != nil {
-			return id, err
+		before := t.dictionary()
+		if l.names = before; before == nil {
+			l.names = newDictionary(nil)
 		}
+		asked := l.names
 		var reply []any
-		names, args := l.request()
+		keys, args := l.request()
 		err = r.retry(ctx, func(ctx context.Context) error {
-			reply, err = loadScript.Run(ctx, r.client, names, args...).Slice()
+			reply, err = loadScript.Run(ctx, r.client, keys, args...).Slice()
 			return err
 		})
 		if err != nil {
 			return id, err
 		}
-		id, m, err := unpackHead([]byte(text(reply[0])))
-		if err != nil {
-			return id, corrupt(l.keys.checkpoint(), "", err)
+		if id, err = l.unpackNames(reply); err != nil {
+			return id, err
 		}
-		if l.names.covers(m) {
-			err := l.unpack(reply[1:])
+		t.replace(before, l.names)
+		if l.names == asked || !l.parts() {
+			err = l.unpack(reply[2:])
 			t.haveLists(l.listed)
 			return id, err
 		}
-		t.forget(l.names)
 	}
-	return id, fmt.Errorf("short ids changed %d times while they were read", reloads)
+	return id, fmt.Errorf("names were added %d times while they were read", reloads)
 }
 
 // loading is one call of loadScript.
@@ -129,8 +131,8 @@ func (l *loading) request() (names []string, args []any) {
 			l.common = append(l.common, name)
 		}
 	}
-	names = append(make([]string, 0, 1+3*len(l.wants)), l.keys.checkpoint())
-	args = append(args, headBytes, l.graphVersion, len(l.common))
+	names = append(make([]string, 0, 2+3*len(l.wants)), l.keys.checkpoint(), l.keys.names())
+	args = append(args, l.names.mark.append(nil), l.graphVersion, len(l.common))
 	for _, field := range l.common {
 		args = append(args, field)
 	}
@@ -156,6 +158,34 @@ func (l *loading) request() (names []string, args []any) {
 		}
 	}
 	return names, args
+}
+
+// parts says whether a want was asked for by fields, which depend on the dictionary.
+func (l *loading) parts() bool {
+	return slices.ContainsFunc(l.wants, func(w availability.Want) bool { return !w.All })
+}
+
+// unpackNames takes in the dictionary that came with the reply, if the one at hand is another.
+func (l *loading) unpackNames(reply []any) (availability.CommitID, error) {
+	head := text(reply[0])
+	id, m, err := unpackHead([]byte(head))
+	if err != nil {
+		return id, corrupt(l.keys.checkpoint(), "", err)
+	}
+	var pairs []string
+	for _, s := range list(reply[1]) {
+		pairs = append(pairs, text(s))
+	}
+	if head == "" && len(pairs) > 0 {
+		return id, leftover(l.keys)
+	}
+	if m == l.names.mark {
+		return id, nil
+	}
+	if l.names, err = readNames(pairs, m); err != nil {
+		return id, corrupt(l.keys.names(), "", err)
+	}
+	return id, nil
 }
 
 // cells returns the short ids of the locations wanted. One without has no cell of any SKU.

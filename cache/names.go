@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -17,6 +18,7 @@ const (
 	kindLocation = 'l'
 	kindGroup    = 'g'
 	kindPool     = 'p'
+	kinds        = "lgp"
 )
 
 var (
@@ -27,15 +29,15 @@ var (
 // dictionary numbers the locations, groups and pools that a task's state names, in order of first use. It is immutable.
 //
 // It is part of the state and rolls back with it. So every state says by its mark which dictionary it was written with,
-// and one that was read from another state is not used: after a rollback, a number could mean another location.
+// and none but that is used: after a rollback, a number could mean another location.
 type dictionary struct {
 	names []string // by short id: kind, then the name
 	ids   map[string]uint32
-	marks []mark // by count of names; one more than names
+	mark  mark
 }
 
 func newDictionary(names []string) *dictionary {
-	d := &dictionary{ids: make(map[string]uint32, len(names)), marks: []mark{{}}}
+	d := &dictionary{ids: make(map[string]uint32, len(names))}
 	d.add(names)
 	return d
 }
@@ -43,13 +45,10 @@ func newDictionary(names []string) *dictionary {
 func (d *dictionary) add(names []string) {
 	for _, name := range names {
 		d.ids[name] = uint32(len(d.names))
-		d.marks = append(d.marks, d.mark().next(name))
 		d.names = append(d.names, name)
+		d.mark = d.mark.next(name)
 	}
 }
-
-// mark is that of a state which uses all the names.
-func (d *dictionary) mark() mark { return d.marks[len(d.names)] }
 
 // next is the mark of one name more.
 func (m mark) next(name string) mark {
@@ -59,9 +58,6 @@ func (m mark) next(name string) mark {
 	_, _ = h.WriteString(name)
 	return mark{m.count + 1, h.Sum64()}
 }
-
-// covers says whether a state with that mark was written with these names, or with the first of them.
-func (d *dictionary) covers(m mark) bool { return int(m.count) < len(d.marks) && d.marks[m.count] == m }
 
 // name returns what a short id stands for.
 func (d *dictionary) name(kind byte, id uint64) (string, error) {
@@ -76,7 +72,7 @@ func (d *dictionary) with(more []string) *dictionary {
 	if len(more) == 0 {
 		return d
 	}
-	next := &dictionary{names: slices.Clip(d.names), ids: maps.Clone(d.ids), marks: slices.Clip(d.marks)}
+	next := &dictionary{names: slices.Clip(d.names), ids: maps.Clone(d.ids), mark: d.mark}
 	next.add(more)
 	return next
 }
@@ -121,13 +117,13 @@ func readNames(pairs []string, m mark) (*dictionary, error) {
 		if err != nil || id < 0 || id >= len(names) || names[id] != "" {
 			return nil, fmt.Errorf("short id %q: %w", pairs[i], errContent)
 		}
-		if name := pairs[i+1]; len(name) < 2 || name[0] != kindLocation && name[0] != kindGroup && name[0] != kindPool {
+		if name := pairs[i+1]; len(name) < 2 || !strings.ContainsRune(kinds, rune(name[0])) {
 			return nil, fmt.Errorf("name of %s: %w", pairs[i], errContent)
 		}
 		names[id] = pairs[i+1]
 	}
 	d := newDictionary(names)
-	if len(pairs)%2 != 0 || d.mark() != m {
+	if len(pairs)%2 != 0 || d.mark != m {
 		return nil, fmt.Errorf("%d names are not those of the checkpoint, which has %d: %w", len(names), m.count, errChecksum)
 	}
 	return d, nil

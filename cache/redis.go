@@ -105,35 +105,18 @@ func (t *task) replace(names, next *dictionary) {
 
 // dictionary returns the names of a task, and reads them if the process does not have them.
 func (r *Redis) dictionary(ctx context.Context, t *task, k keys) (*dictionary, error) {
-	t.mu.Lock()
-	names := t.names
-	t.mu.Unlock()
-	if names != nil {
+	if names := t.dictionary(); names != nil {
 		return names, nil
 	}
-	var reply []any
-	err := r.retry(ctx, func(ctx context.Context) (err error) {
-		reply, err = namesScript.Run(ctx, r.client, []string{k.checkpoint(), k.names()}, headBytes).Slice()
-		return err
-	})
-	if err != nil {
+	l := loading{keys: k}
+	if _, err := r.load(ctx, t, &l); err != nil {
 		return nil, fmt.Errorf("reading the names: %w", err)
 	}
-	head := text(reply[0])
-	_, m, err := unpackHead([]byte(head))
-	if err != nil {
-		return nil, corrupt(k.checkpoint(), "", err)
-	}
-	var pairs []string
-	for _, s := range list(reply[1]) {
-		pairs = append(pairs, text(s))
-	}
-	if head == "" && len(pairs) > 0 {
-		return nil, leftover(k)
-	}
-	if names, err = readNames(pairs, m); err != nil {
-		return nil, corrupt(k.names(), "", err)
-	}
-	t.replace(nil, names)
-	return names, nil
+	return l.names, nil
+}
+
+func (t *task) dictionary() *dictionary {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.names
 }

@@ -49,13 +49,14 @@ return 'written'
 
 // loadScript reads SKUs, and the head of the checkpoint that they were written with.
 //
-//	KEYS  checkpoint, then three for each SKU: stock, lists, reservations
-//	ARGV  bytes of a head, graph version, count of fields that every part needs, those fields, then for each SKU: count of
-//	      cells (-1: the whole), their fields, count of reservations (-1: all), their ids
+//	KEYS  checkpoint, names, then three for each SKU: stock, lists, reservations
+//	ARGV  mark of the names at hand, graph version, count of fields that every part needs, those fields, then for each
+//	      SKU: count of cells (-1: the whole), their fields, count of reservations (-1: all), their ids
 //
-// For each SKU it returns {what, stock, lists, reservations}. What is 'none'; 'whole', with fields and values in turn; or
-// 'part', with values in the order asked: graph version, common fields, cells. A SKU of another graph version comes
-// whole, for it will be rebuilt. Reservations are values in the order asked, or all fields and values in turn.
+// It returns the head; the names, fields and values in turn, if they are not those at hand; and {what, stock, lists,
+// reservations} for each SKU. What is 'none'; 'whole', with fields and values in turn; or 'part', with values in the
+// order asked: graph version, common fields, cells. A SKU of another graph version comes whole, for it will be rebuilt.
+// Reservations are values in the order asked, or all ids and values in turn.
 var loadScript = redis.NewScript(`
 local function values(key, from, to, into)
   for i = from, to, 800 do
@@ -64,10 +65,12 @@ local function values(key, from, to, into)
   end
   return into
 end
-local reply = {redis.call('GETRANGE', KEYS[1], 0, ARGV[1] - 1)}
+local head = redis.call('GETRANGE', KEYS[1], 0, 28)
+local reply = {head, {}}
+if string.sub(head, 18) ~= ARGV[1] then reply[2] = redis.call('HGETALL', KEYS[2]) end
 local common = 3 + tonumber(ARGV[3])
 local i = common + 1
-for k = 2, #KEYS, 3 do
+for k = 3, #KEYS, 3 do
   local cells = tonumber(ARGV[i])
   local what, stock, lists, reservations = 'part', {}, {}, {}
   local version = redis.call('HGET', KEYS[k], 'v')
@@ -92,13 +95,6 @@ for k = 2, #KEYS, 3 do
   reply[#reply + 1] = {what, stock, lists, reservations}
 end
 return reply
-`)
-
-// namesScript reads the dictionary, and the head of the checkpoint that it belongs to.
-//
-//	KEYS  checkpoint, names
-var namesScript = redis.NewScript(`
-return {redis.call('GETRANGE', KEYS[1], 0, ARGV[1] - 1), redis.call('HGETALL', KEYS[2])}
 `)
 
 // checkpointScript reads the checkpoint, and whether there are names.
