@@ -112,7 +112,9 @@ func (w *world) drained(records int) {
 	w.Helper()
 	store := w.open()
 	defer func() { _ = store.Close() }()
-	for {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for range ticker.C {
 		var folded int64
 		for n := range w.partitions {
 			c, err := store.Checkpoint(context.Background(), n)
@@ -123,7 +125,6 @@ func (w *world) drained(records int) {
 		if folded >= int64(records) {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -140,7 +141,7 @@ func redisCPU(w *world) float64 {
 	}
 	address := strings.TrimPrefix(strings.SplitN(w.redisURL, "/", 4)[2], "redis://")
 	host, port, _ := strings.Cut(address, ":")
-	out, err := exec.Command("redis-cli", "-h", host, "-p", port, "info", "cpu").Output()
+	out, err := exec.CommandContext(w.Context(), "redis-cli", "-h", host, "-p", port, "info", "cpu").Output()
 	w.must(err)
 	var sum float64
 	for line := range strings.SplitSeq(string(out), "\r\n") {

@@ -50,7 +50,7 @@ func TestReservationsExpire(t *testing.T) {
 	w.settled()
 	r.stop()
 	hold("unread", location("L00"), 50*time.Millisecond)
-	time.Sleep(400 * time.Millisecond) // both fall due while nobody is there
+	<-time.After(400 * time.Millisecond) // both fall due while nobody is there
 	w.start("a")
 	w.eventually("released after the stop", func() bool { return ato() == 100*availability.Unit })
 	w.settled()

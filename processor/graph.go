@@ -68,10 +68,7 @@ func (g *graphs) take(ctx context.Context, r *kgo.Record) error {
 		if err == nil {
 			err = g.offer(spec, r.Value)
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			g.log.Error("location graph passed over; publish it anew", "topic", r.Topic, "offset", r.Offset, "err", err)
 		}
 	}

@@ -116,7 +116,11 @@ func (p *Processor) Run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.graphs.follow(running) })
 	if err := p.awaitGraph(running); err != nil {
-		return errors.Join(err, group.Wait())
+		err = group.Wait()
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
 	}
 	for i := range s.Sessions {
 		session := newSession(s, i)
@@ -155,11 +159,10 @@ func (p *Processor) describe(ctx context.Context) error {
 // awaitGraph waits for the first published graph: without one every location would be unknown.
 func (p *Processor) awaitGraph(ctx context.Context) error {
 	s := p.shared
-	for said := false; ; said = true {
-		if err := s.graphs.sync(ctx); err == nil && s.graphs.newest.Load() != nil {
-			return nil
-		}
-		if ctx.Err() != nil {
+	for said := false; ctx.Err() == nil; said = true {
+		if err := s.graphs.sync(ctx); err != nil {
+			s.log.Debug("reading location graphs", "err", err)
+		} else if s.graphs.newest.Load() != nil {
 			return nil
 		}
 		if !said {
@@ -167,6 +170,7 @@ func (p *Processor) awaitGraph(ctx context.Context) error {
 		}
 		pause(ctx, 200*time.Millisecond)
 	}
+	return ctx.Err()
 }
 
 func (p *Processor) wake() {

@@ -27,7 +27,9 @@ func newForgetful(t *testing.T) (*world, *traffic) {
 }
 
 // TestReplaysWhatTheStoreForgot stops, makes the store forget back to each of several moments, the empty one included, and
-// starts anew. The traffic is random; the recount is compared. Replay: go test -run ReplaysWhat -seed N ./processor
+// starts anew. The traffic is random; the recount is compared. Replay:
+//
+//	go test -run ReplaysWhat ./processor -seed N
 func TestReplaysWhatTheStoreForgot(t *testing.T) {
 	w, traffic := newForgetful(t)
 	snapshots := []cache.MemorySnapshot{w.memory.Snapshot()}

@@ -121,7 +121,6 @@ func (s *session) options() []kgo.Opt {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(s.startOffsets),
 		kgo.OnPartitionsAssigned(s.onAssigned),
@@ -256,9 +255,6 @@ func (s *session) distribute(ctx context.Context, fetches kgo.Fetches) error {
 			s.rest(t.number)
 		}
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
 	return fatal
 }
 

@@ -261,7 +261,11 @@ func (w *world) start(instance string, change ...func(*processor.Options)) *runn
 	w.Cleanup(func() {
 		r.cancel()
 		r.disconnect()
-		<-r.done
+		select {
+		case <-r.done: // however it ended
+		case <-time.After(20 * time.Second):
+			w.Errorf("%s does not end", instance)
+		}
 		_ = r.store.Close()
 	})
 	return r
