@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/linkedin/goavro/v2"
 )
 
 // decodeBytesMax is the promise: no value makes decoding allocate more.
@@ -156,6 +158,37 @@ func TestAnnouncedCountsCostNothing(t *testing.T) {
 		decode() // learns the schema
 		if took := allocated(decode); took > fixedCost || err == nil {
 			t.Errorf("%s: allocated %d, error %v", element, took, err)
+		}
+	}
+}
+
+// A recursive schema lets a value nest as deep as it is long, and goavro's errors repeat every level.
+func TestDeepValuesAreRefused(t *testing.T) {
+	schema := deltaWith("futures", `["null",{"type":"record","name":"Deep","fields":[{"name":"next","type":["null","Deep"]}]}]`)
+	d := NewDecoder(Static{1: schema}, DecoderOptions{})
+	for _, depth := range []int{dataDepthMax, 1000, ValueBytesMax / 2} {
+		value := append(valueWith(bytes.Repeat([]byte{2}, depth)...), 0)
+		err := d.DecodeStockDelta(t.Context(), value, new(StockDelta))
+		if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "nested") || len(err.Error()) > 1000 {
+			t.Errorf("depth %d: %v", depth, err)
+		}
+	}
+	value := append(valueWith(bytes.Repeat([]byte{2}, dataDepthMax/4)...), 0)
+	if err := d.DecodeStockDelta(t.Context(), value, new(StockDelta)); !errors.Is(err, ErrDecode) {
+		t.Errorf("a modest depth: %v, want it to be read and found no list", err)
+	}
+}
+
+// goavro has limits of its own besides what is measured before it, for every codec in this process.
+func TestGoavroItselfIsLimited(t *testing.T) {
+	for schema, element := range map[string]int{`{"type":"array","items":"null"}`: 0, `{"type":"map","values":"null"}`: 2} {
+		c, err := goavro.NewCodec(schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := append(appendLong(nil, elementsMax+1), make([]byte, element*(elementsMax+1)+1)...)
+		if _, _, err := c.NativeFromBinary(body); err == nil || !strings.Contains(err.Error(), "MaxBlockCount") {
+			t.Errorf("%s: %v", schema, err)
 		}
 	}
 }

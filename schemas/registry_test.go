@@ -3,7 +3,11 @@ package schemas
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -146,16 +150,18 @@ func TestCallsEnd(t *testing.T) {
 
 func TestBasePathAndCredentialsOfTheURL(t *testing.T) {
 	var path, user, password string
+	status := http.StatusUnauthorized
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path = r.URL.Path
 		user, password, _ = r.BasicAuth()
-		w.WriteHeader(http.StatusUnauthorized)
+		w.WriteHeader(status)
 	}))
 	t.Cleanup(server.Close)
-	var log bytes.Buffer
+	var logged bytes.Buffer
 	g := newClient(t, strings.Replace(server.URL, "https://", "https://reader:p%40ss@", 1)+"/apis/ccompat/v7/", RegistryOptions{
-		TLS:    as[*http.Transport](server.Client().Transport).TLSClientConfig,
-		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		RetriesMax: -1,
+		TLS:        as[*http.Transport](server.Client().Transport).TLSClientConfig,
+		Logger:     slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	_, err := g.Schema(t.Context(), 12)
 	if !errors.Is(err, ErrUnavailable) {
@@ -164,13 +170,25 @@ func TestBasePathAndCredentialsOfTheURL(t *testing.T) {
 	if path != "/apis/ccompat/v7/schemas/ids/12" || user != "reader" || password != "p@ss" {
 		t.Errorf("asked %s as %s:%s", path, user, password)
 	}
-	if all := err.Error() + log.String(); strings.Contains(all, "p@ss") || strings.Contains(all, "p%40ss") {
+	status = http.StatusNotFound // its message names the URL
+	_, notFound := g.Schema(t.Context(), 12)
+	server.Close() // and so does that of a connection refused
+	_, refused := g.Schema(t.Context(), 12)
+	if all := fmt.Sprint(err, notFound, refused, logged.String()); strings.Contains(all, "p@ss") || strings.Contains(all, "p%40ss") {
 		t.Errorf("the password shows: %s", all)
 	}
-	if log.Len() == 0 {
+	if logged.Len() == 0 {
 		t.Error("nothing was logged")
 	}
-	if _, err := newClient(t, server.URL, RegistryOptions{RetriesMax: -1}).Schema(t.Context(), 12); !errors.Is(err, ErrUnavailable) {
+}
+
+func TestCertificatesAreChecked(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of the client
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	_, err := newClient(t, server.URL, RegistryOptions{RetriesMax: -1}).Schema(t.Context(), 12)
+	if unknown := new(x509.UnknownAuthorityError); !errors.Is(err, ErrUnavailable) || !errors.As(err, unknown) {
 		t.Errorf("a certificate nobody signed: %v", err)
 	}
 }
