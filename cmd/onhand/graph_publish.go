@@ -41,7 +41,7 @@ is reserved there stays until it is released or fulfilled. This asks Redis.
 	cmd.Flags().BoolVar(&f.swept, "wait-swept", false, "wait until every SKU was recomputed, too")
 	cmd.Flags().BoolVar(&f.force, "force", false, "remove places although something is reserved there")
 	cmd.Flags().Int64Var(&f.expected, "expect-version", -1, "refuse unless this is the published version, as graph plan showed it; 0: none; -1: any")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for the tasks, with unit")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long to wait for the tasks, with unit")
 	f.single = addSingleFlag(cmd)
 	f.asJSON = addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -194,10 +194,11 @@ func (a *app) awaitAdoption(ctx context.Context, w *wire, version int64, f *publ
 // sweepText says how far a task's sweep is.
 func sweepText(t *taskState, version int64) string {
 	switch {
-	case t.GraphVersion < version:
+	case t.GraphVersion < version || t.Epoch == 0:
 		return "-"
 	case t.swept(version):
 		return "done"
 	}
-	return fmt.Sprintf("%d %%", 100*t.SweepCursor/availability.SKUShards)
+	// The cursor holds the next part, and above it whether every level is published again.
+	return fmt.Sprintf("%d %%", 100*(t.SweepCursor%availability.SKUShards)/availability.SKUShards)
 }

@@ -132,7 +132,7 @@ func (a *app) importFiles(ctx context.Context, c *Config, f *importFlags, names 
 		}
 		if m.summary.Refused > 0 {
 			m.summary.Published = 0
-			return m.finish(hinted(fmt.Errorf("%s are refused, so nothing is published", plural(int(m.summary.Refused), "line")), "correct them, or import without --check-first"))
+			return m.finish(hinted(fmt.Errorf("%s refused, so nothing is published", plural(int(m.summary.Refused), "line")), "correct them, or import without --check-first"))
 		}
 	}
 	m.begin()

@@ -190,7 +190,7 @@ func (f *importFile) refuse(bad *lineError) error {
 	f.summary.Refused++
 	fmt.Fprintf(f.app.err, "%s:%d: %s\n", f.name, bad.line, bad.message)
 	if f.flags.errorsMax > 0 && f.summary.Refused >= int64(f.flags.errorsMax) {
-		return hinted(fmt.Errorf("%s are refused; stopped", plural(int(f.summary.Refused), "line")), "correct them, or raise --max-errors")
+		return hinted(fmt.Errorf("%s refused; stopped", plural(int(f.summary.Refused), "line")), "correct them, or raise --max-errors")
 	}
 	return nil
 }

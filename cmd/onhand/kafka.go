@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -128,6 +129,8 @@ func explainKafka(c *Config, err error) error {
 	var name x509.HostnameError
 	text := err.Error()
 	switch {
+	case errors.As(err, &first) || errors.Is(err, io.EOF):
+		return hinted(fmt.Errorf("Kafka at %s closed the connection: %w", brokers, err), c.Security.closedHint())
 	case errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.IllegalSaslState) || strings.Contains(text, "SASL"):
 		return hinted(fmt.Errorf("Kafka refuses user %q: %w", c.Security.User, err),
 			"check security.mechanism, security.user and the password (ONHAND_SECURITY_PASSWORD)")
@@ -142,17 +145,26 @@ func explainKafka(c *Config, err error) error {
 		return hinted(fmt.Errorf("the certificate of Kafka at %s is for another name: %w", brokers, err), "name it with --security-server-name")
 	case errors.As(err, &record):
 		return hinted(fmt.Errorf("Kafka at %s does not speak TLS: %w", brokers, err), "leave --security-tls out")
-	case errors.As(err, &first):
-		hint := "if Kafka wants TLS, add --security-tls; if it wants a password, add --security-mechanism and --security-user"
-		if c.Security.TLS {
-			hint = "if Kafka does not speak TLS, leave --security-tls out; if it wants a password, add --security-mechanism and --security-user"
-		}
-		return hinted(fmt.Errorf("Kafka at %s closed the connection: %w", brokers, err), hint)
 	case errors.Is(err, context.DeadlineExceeded) || isDial(err):
-		return hinted(fmt.Errorf("no Kafka broker answers at %s: %w", brokers, err),
-			"start Kafka, or say where it is with --brokers (ONHAND_BROKERS); `onhand dev` has one built in")
+		hint := "start Kafka, or say where it is with --brokers (ONHAND_BROKERS); `onhand dev` has one built in"
+		if c.Security.TLS {
+			hint += "; if it does not speak TLS, leave --security-tls out"
+		}
+		return hinted(fmt.Errorf("no Kafka broker answers at %s: %w", brokers, err), hint)
 	}
 	return err
+}
+
+// closedHint says why a broker may hang up on us.
+func (s *Security) closedHint() string {
+	hint := "if Kafka wants TLS, add --security-tls"
+	if s.TLS {
+		hint = "if Kafka does not speak TLS, leave --security-tls out"
+	}
+	if s.Mechanism == noMechanism {
+		return hint + "; if it wants a password, add --security-mechanism and --security-user"
+	}
+	return hint + "; check security.mechanism, security.user and the password (ONHAND_SECURITY_PASSWORD)"
 }
 
 // isDial says that no connection came about.

@@ -175,9 +175,9 @@ func (f *reservationFlags) event(action availability.Action, args []string, now 
 	if err := availability.CheckSKU(args[0]); err != nil {
 		errs = append(errs, fmt.Errorf("SKU %q: %w", args[0], err))
 	}
-	for flag, id := range map[string]string{"request": f.request, "reservation": f.reservation} {
-		if err := checkRequestID(id); err != nil {
-			errs = append(errs, fmt.Errorf("--%s %w", flag, err))
+	for _, id := range []struct{ flag, text string }{{"request", f.request}, {"reservation", f.reservation}} {
+		if err := checkRequestID(id.text); err != nil {
+			errs = append(errs, fmt.Errorf("--%s %w", id.flag, err))
 		}
 	}
 	errs = append(errs, f.places(action), f.times(e, now))
