@@ -266,9 +266,6 @@ func (c *Config) workers() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// group is the consumer group of the processor.
-func (c *Config) group() string { return c.Namespace + ".processor" }
-
 // level is the LogLevel as log/slog has it.
 func (c *Config) level() slog.Level {
 	var level slog.Level

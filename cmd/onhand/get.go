@@ -84,7 +84,7 @@ func (a *app) levels(ctx context.Context, c *Config, sku availability.SKU, minVe
 	if err != nil {
 		return nil, err
 	}
-	defer store.Close()
+	defer closeRead(store)
 	partitions, err := storedPartitions(ctx, c, store)
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func (a *app) readGraphFile(path string) (schemas.LocationGraph, error) {
 		if err != nil {
 			return schemas.LocationGraph{}, hinted(fmt.Errorf("reading the graph file %s: %w", path, errors.Unwrap(err)), "name a YAML or JSON file, or - for standard input")
 		}
-		defer file.Close()
+		defer closeRead(file)
 		in = file
 	}
 	text, err := io.ReadAll(io.LimitReader(in, graphFileBytesMax+1))

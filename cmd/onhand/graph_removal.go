@@ -30,7 +30,7 @@ func (a *app) checkRemovals(ctx context.Context, c *Config, w *wire, d *graphDif
 	if err != nil {
 		return fmt.Errorf("looking for reservations at the removed places (--force leaves this out): %w", err)
 	}
-	defer store.Close()
+	defer closeRead(store)
 	var sample []string
 	note := func(sku availability.SKU, place string, q availability.Quantity) {
 		if n, ok := removed[place]; ok && q != 0 {

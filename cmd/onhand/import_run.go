@@ -80,7 +80,7 @@ func (m *importer) file(ctx context.Context, name string, publish bool) (err err
 		if err != nil {
 			return hinted(fmt.Errorf("reading %s: %w", name, errors.Unwrap(err)), "name an NDJSON file, or - for standard input")
 		}
-		defer file.Close()
+		defer closeRead(file)
 		if err := f.open(file, publish); err != nil {
 			return err
 		}
@@ -151,8 +151,8 @@ func (f *importFile) read(ctx context.Context, feed *feed) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := f.failure(); err != nil {
-			return nil // it is reported by the caller
+		if f.failure() != nil {
+			return nil // the caller reports it, once nothing is under way any more
 		}
 		err := feed.next(&d)
 		var bad *lineError

@@ -89,6 +89,9 @@ func (t *table) print(w io.Writer) error {
 	return nil
 }
 
+// closeRead ends what was read alone: nothing is lost where that does not succeed.
+func closeRead(c io.Closer) { _ = c.Close() }
+
 // plural is the number with the word, and an s behind it unless it is one.
 func plural(n int, word string) string {
 	if n == 1 {

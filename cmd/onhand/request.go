@@ -84,7 +84,7 @@ func awaitLevel(ctx context.Context, c *Config, task int32, version int64, timeo
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer closeRead(store)
 	_, err = awaitVersion(ctx, store, task, version, timeout)
 	return err
 }

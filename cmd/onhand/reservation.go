@@ -43,7 +43,7 @@ func (f *reservationFlags) common(cmd *cobra.Command) {
 	flags.StringVar(&f.request, "request", "", "request `id`, 1 to 256 characters (default a new UUID)")
 	flags.StringVar(&f.reference, "ref", "", "your reference, kept with the event")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for the result, with unit")
-	flags.BoolVar(&f.waitLevel, "wait-level", false, "wait until `onhand get` is as new as the result, too")
+	flags.BoolVar(&f.waitLevel, "wait-level", false, "wait until \"onhand get\" is as new as the result, too")
 	f.asJSON = addJSONFlag(cmd)
 }
 

@@ -56,8 +56,9 @@ order. "onhand config print" shows them all and where each comes from.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hinted(&usageError{flagError(cmd, err)}, fmt.Sprintf("`%s --help` lists the flags", cmd.CommandPath()))
 	})
+	root.SetUsageFunc(a.usageOf())
 	flags := root.PersistentFlags()
-	flags.SortFlags = false
+	flags.SortFlags, root.Flags().SortFlags = false, false
 	flags.StringVar(&a.configPath, "config", "", "YAML `file` with settings (variable ONHAND_CONFIG)")
 	for _, s := range settings {
 		if !s.run && !s.secret {
@@ -68,6 +69,9 @@ order. "onhand config print" shows them all and where each comes from.`,
 	root.SetHelpCommandGroupID(groupLook)
 	root.SetCompletionCommandGroupID(groupLook)
 	root.AddCommand(commands(a)...)
+	// cobra would add them at the call; whoever walks the tree before shall find them.
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	return root
 }
 

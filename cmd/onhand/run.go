@@ -73,7 +73,7 @@ func (a *app) runProcessor(ctx context.Context, c *Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer closeRead(store)
 	options, err := a.processorOptions(c, instance, log)
 	if err != nil {
 		return err

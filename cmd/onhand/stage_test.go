@@ -212,8 +212,10 @@ func (r *running) end() int {
 // eventually waits until what is true, which it must be soon.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for !is() {
+		if sleep(ctx, 10*time.Millisecond) != nil {
 			t.Fatalf("still not: %s", what)
 		}
 	}

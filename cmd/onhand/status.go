@@ -39,7 +39,7 @@ behind by a batch or two while records flow, equal when they do not, and ahead o
 		defer w.close()
 		store, noStore := openRedis(ctx, c.Config, nil)
 		if noStore == nil {
-			defer store.Close()
+			defer closeRead(store)
 		}
 		for {
 			err := a.status(ctx, w, store, noStore, *asJSON)
