@@ -292,8 +292,8 @@ func (f *Folder) explain(s *Stock, e *ReservationEvent, limit int32, available Q
 	}
 	promises := f.promisesOf(s, s.graph.groups[limit].part, e.FulfillOnly)
 	var promised, free Quantity
-	pools := make(map[int32]bool)
-	var names, members []string
+	var names []string
+	var pools []int32
 	for _, g := range promises.tight(limit) {
 		if q := s.demandOf(g); q > 0 {
 			promised += q
@@ -301,35 +301,48 @@ func (f *Folder) explain(s *Stock, e *ReservationEvent, limit int32, available Q
 			names = append(names, string(s.graph.groups[g].ID))
 		}
 		for _, pool := range s.graph.groups[g].pools {
-			if !pools[pool] {
-				pools[pool] = true
+			if !slices.Contains(pools, pool) {
+				pools = append(pools, pool)
 				free += promises.free[promises.slot[pool]]
-				for _, l := range s.graph.pools[pool].locations {
-					members = append(members, string(s.graph.locations[l].ID))
-				}
 			}
 		}
 	}
 	if len(tight) == 0 {
 		return nil, fmt.Sprintf("%s has %s available %s", e.source().ID, available, kind)
 	}
-	return tight, promiseMessage(names, members, promised, free, available)
+	return tight, fmt.Sprintf("%s promised %s of the %s in {%s}; %s left", whoHas(names), promised, free, s.graph.membersOf(pools), available)
 }
 
-// promiseMessage reads "US-EAST has promised 17 of the 20 in {NJ-1, NY-2}; 3 left".
-func promiseMessage(names, members []string, promised, free, left Quantity) string {
+// whoHas reads "US-EAST has", or "NORTH, EAST and WEST have".
+func whoHas(names []string) string {
 	has := "has"
 	who := names[0]
 	if n := len(names); n > 1 {
 		has = "have"
 		who = strings.Join(names[:n-1], ", ") + " and " + names[n-1]
 	}
-	slices.Sort(members)
-	more := ""
-	if n := len(members) - messageLocations; n > 0 {
-		members, more = members[:messageLocations], fmt.Sprintf(" and %d more", n)
+	return who + " " + has
+}
+
+// membersOf names the first locations of the pools by id, and counts the others. It looks at those alone that it may name.
+func (g *Graph) membersOf(pools []int32) string {
+	var first []int32
+	count := 0
+	for _, pool := range pools {
+		locations := g.pools[pool].locations
+		count += len(locations)
+		first = append(first, locations[:min(len(locations), messageLocations)]...)
 	}
-	return fmt.Sprintf("%s %s promised %s of the %s in {%s%s}; %s left", who, has, promised, free, strings.Join(members, ", "), more, left)
+	slices.Sort(first)
+	var names []string
+	for _, l := range first[:min(len(first), messageLocations)] {
+		names = append(names, string(g.locations[l].ID))
+	}
+	text := strings.Join(names, ", ")
+	if more := count - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // decideTransfer tests whether the promises that contain the target hold afterwards, by trying and taking back.
