@@ -49,6 +49,7 @@ type Cell struct {
 	loc    int32    // number in the graph; -1: the graph does not have the location
 	before int32    // where the batch keeps its level before, plus one; 0: not captured
 	dirty  bool     // the batch changed it
+	bytes  int      // what Stock.bytes has of it
 }
 
 func newCell(id LocationID, since int64, loc int32) *Cell {

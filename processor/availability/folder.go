@@ -25,6 +25,7 @@ type Folder struct {
 	order, fulfill promises
 	openStock      *Stock
 	openPart       int32
+	openFutures    bool // fulfill differs from order
 }
 
 // NewFolder returns a Folder for stocks of the given graph.
@@ -144,7 +145,7 @@ func (f *Folder) fits(s *Stock, c *Cell, before, after sums) bool {
 		return false
 	}
 	for _, g := range s.graph.groupsOf(c.loc) {
-		n, _, _ := f.groupSums(s, g)
+		n := s.totals(g)
 		n.subtract(before)
 		n.add(after)
 		n.reserved += s.demandOf(g)
@@ -184,6 +185,8 @@ func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 	s.batch.replace = true
 	slices.SortFunc(cells, func(a, b *Cell) int { return cmp.Compare(a.Location, b.Location) })
 	for _, c := range cells {
+		s.bytes -= c.bytes
+		c.bytes = 0
 		loc := f.graph.location(c.Location)
 		if loc < 0 || f.graph.locations[loc].Since != c.Since {
 			if c.Reserved == 0 {
@@ -198,6 +201,7 @@ func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 			c = void
 		}
 		c.loc, c.dirty, c.before = loc, false, 0
+		s.weigh(c)
 		if loc < 0 {
 			s.orphans = append(s.orphans, c)
 			continue
@@ -303,6 +307,7 @@ func (s *Stock) flush() (StockData, bool) {
 			d.Cells = append(d.Cells, *c)
 		}
 		c.dirty, c.before = false, 0
+		s.weigh(c)
 	}
 	if b.replace {
 		b.pools = b.pools[:0]

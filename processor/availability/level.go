@@ -71,18 +71,21 @@ func (f *Folder) groupLevel(s *Stock, group int32) Level {
 	if !g.active {
 		return l
 	}
-	n, futures, effectiveAt := f.groupSums(s, group)
+	n := s.totals(group)
 	demand := s.demandOf(group)
 	if n.members == 0 && demand == 0 {
 		return l
 	}
+	futures, effectiveAt := s.expected(group)
 	l.Present = true
 	l.OnHand, l.SafetyStock, l.GroupReserved, l.EffectiveAt = n.onHand, n.safetyStock, demand, effectiveAt
 	l.setFutures(futures)
 	if f.demanded(s, g.part) {
 		order, fulfill := f.opened(s, g.part)
 		l.ATO = max(0, order.available(group))
-		l.ATF = max(0, fulfill.available(group))
+		if l.ATF = l.ATO; fulfill != order {
+			l.ATF = max(0, fulfill.available(group))
+		}
 		l.Shortfall = order.unmet
 	} else {
 		l.ATO, l.ATF = n.ato, n.atf
@@ -92,21 +95,38 @@ func (f *Folder) groupLevel(s *Stock, group int32) Level {
 	return l
 }
 
-func (f *Folder) groupSums(s *Stock, group int32) (n sums, futures []Future, effectiveAt Instant) {
+// totals adds up the pools of a group.
+func (s *Stock) totals(group int32) (n sums) {
+	for _, number := range s.graph.groups[group].pools {
+		n.add(s.sumsOf(number))
+	}
+	return n
+}
+
+// expected returns the futures of a group's members, and the newest date of their counts.
+func (s *Stock) expected(group int32) (futures []Future, effectiveAt Instant) {
 	effectiveAt = None
 	for _, number := range s.graph.groups[group].pools {
 		if int(number) < len(s.pools) {
 			p := &s.pools[number]
-			n.add(p.sums())
 			futures = addFutures(futures, p.Futures, 1)
 			effectiveAt = max(effectiveAt, p.EffectiveAt)
 		} else if c := s.peek(s.graph.pools[number].locations[0]); c != nil && c.present() {
-			n.add(c.sums())
 			futures = addFutures(futures, c.Futures, 1)
 			effectiveAt = max(effectiveAt, c.effectiveAt())
 		}
 	}
-	return n, futures, effectiveAt
+	return futures, effectiveAt
+}
+
+// expects says whether any pool of a component has other stock to order than to fulfil.
+func (s *Stock) expects(part int32) bool {
+	for _, number := range s.graph.parts[part].pools {
+		if n := s.sumsOf(number); n.ato != n.atf {
+			return true
+		}
+	}
+	return false
 }
 
 // demanded says whether any group of the component has promised anything.
@@ -119,12 +139,18 @@ func (f *Folder) demanded(s *Stock, part int32) bool {
 	return false
 }
 
-// opened returns the promises of a component on ATO and on ATF. They stay open until the stock changes.
+// opened returns the promises of a component on ATO and on ATF, which are one where nothing is expected. They stay open
+// until the stock changes.
 func (f *Folder) opened(s *Stock, part int32) (order, fulfill *promises) {
 	if f.openStock != s || f.openPart != part {
 		f.order.open(s, part, false)
-		f.fulfill.open(s, part, true)
+		if f.openFutures = s.expects(part); f.openFutures {
+			f.fulfill.open(s, part, true)
+		}
 		f.openStock, f.openPart = s, part
+	}
+	if !f.openFutures {
+		return &f.order, &f.order
 	}
 	return &f.order, &f.fulfill
 }

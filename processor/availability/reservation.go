@@ -27,6 +27,9 @@ type Request struct {
 	Result  Result
 }
 
+// reservationBytes is what a reservation takes beside what it holds and remembers, which is its own bytes.
+func reservationBytes(id string) int { return 64 + len(id) }
+
 func (r *Reservation) bytes() int {
 	if r == nil {
 		return 0
@@ -139,7 +142,10 @@ func (s *Stock) Expires(reservation string, at Instant) bool {
 
 // change returns the reservation for writing, as a copy, and keeps what it was before the batch.
 func (s *Stock) change(id string) *Reservation {
-	old := s.reservations[id]
+	old, held := s.reservations[id]
+	if !held {
+		s.bytes += reservationBytes(id)
+	}
 	if s.batch.changed == nil {
 		s.batch.changed = make(map[string]*Reservation)
 	}
@@ -164,6 +170,7 @@ func (s *Stock) flushReservations() []ReservationData {
 	var data []ReservationData
 	for id, before := range s.batch.changed { // order-free: sorted below
 		after := s.reservations[id]
+		s.bytes += after.bytes() - before.bytes()
 		d := ReservationData{ID: id, Reservation: after}
 		was, is := before.expiries(), after.expiries()
 		for _, at := range is {

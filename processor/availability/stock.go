@@ -24,6 +24,7 @@ type Stock struct {
 
 	reservations map[string]*Reservation // nil value: the store has none
 
+	bytes int // estimate of what cells and reservations take, as of the last Finish
 	batch batch
 }
 
@@ -78,16 +79,16 @@ func NewStock(g *Graph, d *StockData) *Stock {
 func (s *Stock) Load(d *StockData, asked []LocationID) {
 	for i := range d.Cells {
 		c := d.Cells[i]
-		c.loc, c.moved, c.dirty, c.before = s.graph.location(c.Location), 0, false, 0
+		c.loc, c.moved, c.dirty, c.before, c.bytes = s.graph.location(c.Location), 0, false, 0, 0
 		for _, m := range c.Movements {
 			c.moved += m.Quantity
 		}
 		if c.loc < 0 {
 			if !s.holds(c.Location) {
-				s.orphans = append(s.orphans, &c)
+				s.orphans = append(s.orphans, s.weigh(&c))
 			}
 		} else if at, ok := s.find(c.loc); !ok {
-			s.cells = slices.Insert(s.cells, at, &c)
+			s.cells = slices.Insert(s.cells, at, s.weigh(&c))
 		}
 	}
 	for _, id := range asked {
@@ -96,6 +97,7 @@ func (s *Stock) Load(d *StockData, asked []LocationID) {
 	for _, r := range d.Reservations {
 		if _, ok := s.reservations[r.ID]; !ok {
 			s.reservations[r.ID] = r.Reservation
+			s.bytes += reservationBytes(r.ID) + r.Reservation.bytes()
 		}
 	}
 	s.complete = s.complete || d.Complete
@@ -128,7 +130,7 @@ func (s *Stock) cell(loc int32) *Cell {
 	at, ok := s.find(loc)
 	if !ok {
 		l := &s.graph.locations[loc]
-		s.cells = slices.Insert(s.cells, at, newCell(l.ID, l.Since, loc))
+		s.cells = slices.Insert(s.cells, at, s.weigh(newCell(l.ID, l.Since, loc)))
 	}
 	return s.cells[at]
 }
@@ -141,7 +143,7 @@ func (s *Stock) cellOf(id LocationID) *Cell {
 	i := slices.IndexFunc(s.orphans, func(c *Cell) bool { return c.Location == id })
 	if i < 0 {
 		i = len(s.orphans)
-		s.orphans = append(s.orphans, newCell(id, 0, -1))
+		s.orphans = append(s.orphans, s.weigh(newCell(id, 0, -1)))
 	}
 	return s.orphans[i]
 }
@@ -172,22 +174,27 @@ func (s *Stock) holds(id LocationID) bool {
 	return slices.ContainsFunc(s.orphans, func(c *Cell) bool { return c.Location == id })
 }
 
+// Complete says whether every cell of the SKU is here.
+func (s *Stock) Complete() bool { return s.complete }
+
 // GraphVersion is the version of the graph that the stock was computed with.
 func (s *Stock) GraphVersion() int64 { return s.graph.Version }
 
-// Bytes estimates the memory that the stock takes.
+// Bytes estimates the memory that the stock took after the last Finish. It does not look at every cell or reservation.
 func (s *Stock) Bytes() int {
-	n := 400 + len(s.SKU) + 8*cap(s.cells) + 96*len(s.pools) + 16*len(s.demand)
-	for _, c := range s.cells {
-		n += 208 + 24*len(c.Movements) + 16*len(c.Futures)
-	}
+	n := 400 + len(s.SKU) + 8*cap(s.cells) + 96*len(s.pools) + 16*len(s.demand) + s.bytes
 	for i := range s.pools {
 		n += 16 * len(s.pools[i].Futures)
 	}
-	for id, r := range s.reservations { // order-free: a sum
-		n += 64 + len(id) + r.bytes()
-	}
 	return n
+}
+
+// weigh brings the estimate up to date with a cell.
+func (s *Stock) weigh(c *Cell) *Cell {
+	n := 216 + 24*len(c.Movements) + 16*len(c.Futures)
+	s.bytes += n - c.bytes
+	c.bytes = n
+	return c
 }
 
 // sumsOf returns the numbers of a pool, which for a pool of one location are those of its cell.

@@ -149,6 +149,7 @@ func (w *world) skus() []SKU {
 func (w *world) commit() (changes []Change) {
 	for _, sku := range slices.Sorted(maps.Keys(w.stocks)) {
 		of, data, wrote := w.folder.Finish(w.stocks[sku], nil)
+		w.weigh(w.stocks[sku])
 		w.publish(sku, of)
 		if wrote {
 			w.store.merge(&data)
@@ -162,6 +163,21 @@ func (w *world) commit() (changes []Change) {
 	}
 	w.version++
 	return changes
+}
+
+// weigh compares the estimate of a stock's memory, which is kept up to date with every change, with one from scratch.
+func (w *world) weigh(s *Stock) {
+	w.t.Helper()
+	n := 0
+	for _, c := range slices.Concat(s.cells, s.orphans) {
+		n += 216 + 24*len(c.Movements) + 16*len(c.Futures)
+	}
+	for id, r := range s.reservations {
+		n += reservationBytes(id) + r.bytes()
+	}
+	if s.bytes != n {
+		w.t.Errorf("the estimate of %s is %d bytes, want %d", s.SKU, s.bytes, n)
+	}
 }
 
 func (w *world) publish(sku SKU, changes []Change) {
