@@ -1,4 +1,4 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package main
 
@@ -8,12 +8,18 @@ import (
 	"syscall"
 )
 
-// processLives says whether a process has this id. Signal 0 is not delivered, only checked.
-func processLives(pid int) bool {
-	process, err := os.FindProcess(pid)
+// openLocked opens a file, creating it if needed, and locks it for as long as it is open; a process that ends, however
+// it ends, unlocks it. It returns errLocked where another has it open.
+func openLocked(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	err = process.Signal(syscall.Signal(0))
-	return err == nil || errors.Is(err, os.ErrPermission)
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errLocked
+		}
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }

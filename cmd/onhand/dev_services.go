@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -31,12 +29,12 @@ type devServices struct {
 	registry string // URL
 	redis    string // URL
 
-	broker    *kfake.Cluster
-	schemas   *devRegistry
-	server    *http.Server
-	served    chan struct{} // closed when server has stopped
-	balances  *miniredis.Miniredis
-	unlockDir func() error
+	broker   *kfake.Cluster
+	schemas  *devRegistry
+	server   *http.Server
+	served   chan struct{} // closed when server has stopped
+	balances *miniredis.Miniredis
+	lock     *os.File // nil: no directory
 }
 
 // devServiceOptions say where the services listen and what they keep. An empty dir keeps nothing.
@@ -49,14 +47,14 @@ type devServiceOptions struct {
 // startDevServices starts all three. With a directory, the broker's log and the registry's schemas are taken from there
 // and kept there; Redis always starts empty. A directory that another process uses is refused.
 func startDevServices(ctx context.Context, o devServiceOptions) (_ *devServices, err error) {
-	s := &devServices{unlockDir: func() error { return nil }}
+	s := &devServices{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
 	if o.dir != "" {
-		if s.unlockDir, err = lockDevDir(o.dir); err != nil {
+		if s.lock, err = lockDevDir(ctx, o.dir); err != nil {
 			return nil, err
 		}
 	}
@@ -151,7 +149,10 @@ func (s *devServices) close() error {
 	if s.broker != nil {
 		s.broker.Close()
 	}
-	return errors.Join(append(errs, s.unlockDir())...)
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func devAddress(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -172,35 +173,33 @@ func taken(port devPort, err error) error {
 	return fmt.Errorf("listening on %s: %w; choose another port, or 0 for a free one", devAddress(port.number), err)
 }
 
-// lockDevDir creates the directory and marks it as used by this process. The mark of a process that is gone is taken
-// over.
-func lockDevDir(dir string) (unlock func() error, err error) {
+// errLocked says that another process has a file open that only one may have.
+var errLocked = errors.New("locked")
+
+// devLockWait is how long a process that is ending has to let go of its directory.
+const devLockWait = 2 * time.Second
+
+// lockDevDir creates the directory and keeps it for this process until the returned file is closed.
+func lockDevDir(ctx context.Context, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("creating the data directory: %w", err)
 	}
-	name := filepath.Join(dir, "dev.pid")
-	for range 2 {
-		file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	ctx, cancel := context.WithTimeout(ctx, devLockWait)
+	defer cancel()
+	for {
+		file, err := openLocked(filepath.Join(dir, "lock"))
 		if err == nil {
-			_, err = io.WriteString(file, strconv.Itoa(os.Getpid())+"\n")
-			return func() error { return os.Remove(name) }, errors.Join(err, file.Close())
+			return file, nil
 		}
-		if !errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("marking the data directory as used: %w", err)
+		if !errors.Is(err, errLocked) {
+			return nil, fmt.Errorf("locking the data directory: %w", err)
 		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
-		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err == nil && processLives(pid) {
-			return nil, fmt.Errorf("process %d uses %s; stop it, choose another --data, or remove %s if that process is no onhand dev", pid, dir, name)
-		}
-		if err := os.Remove(name); err != nil {
-			return nil, fmt.Errorf("removing the mark of a process that is gone: %w", err)
+		select {
+		case <-ctx.Done():
+			return nil, hinted(fmt.Errorf("another onhand dev uses the directory %s", dir), "stop it, or choose another directory with --data")
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil, fmt.Errorf("another process is starting on %s", dir)
 }
 
 // devBrokerLog hands on what the broker could not do, above all writing its log to disk.

@@ -41,6 +41,9 @@ func eventWords(e *devEvent) []devWord {
 	for i, m := range e.moves {
 		words = append(words, moveWord(m, i == 0, i == len(e.moves)-1))
 	}
+	if e.latency > 0 && len(e.moves) == 0 && e.trouble == "" {
+		words = append(words, devWord{devDim, "ATO unchanged"})
+	}
 	if e.latency > 0 {
 		words = append(words, devWord{devDim, "(" + milliseconds(e.latency) + ")"})
 	}

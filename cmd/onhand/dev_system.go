@@ -317,7 +317,7 @@ const devRebuildPause = 50 * time.Millisecond
 func (s *devSystem) rebuild(ctx context.Context, gap devGap) error {
 	ticker := time.NewTicker(devRebuildPause)
 	defer ticker.Stop()
-	for {
+	for started := time.Now(); ; {
 		p := devProgress{}
 		for partition, inputs := range gap {
 			checkpoint, err := s.store.Checkpoint(ctx, partition)
@@ -331,6 +331,9 @@ func (s *devSystem) rebuild(ctx context.Context, gap devGap) error {
 		}
 		s.board.rebuilt(p)
 		if p.done == p.total {
+			if p.total > 0 {
+				s.board.say(fmt.Sprintf("Redis rebuilt from the log: %s records in %.1f s", thousands(p.total), time.Since(started).Seconds()), time.Now())
+			}
 			return nil
 		}
 		select {

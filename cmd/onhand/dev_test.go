@@ -3,17 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -116,9 +112,6 @@ func TestDevKeepsItsWord(t *testing.T) {
 		return readRecount(t.Context(), t, p.config).differences(storedLevels(t, p.config))
 	})
 	p.stop(t)
-	if _, err := os.Stat(filepath.Join(dir, "dev.pid")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the mark of the process is still there: %v", err)
-	}
 }
 
 // awaitUpdates waits until so many keys have a level.
@@ -304,34 +297,24 @@ func TestDevTakesAFreePortWhereItsOwnIsTaken(t *testing.T) {
 
 func TestDevRefusesADirectoryInUse(t *testing.T) {
 	dir := t.TempDir()
-	unlock, err := lockDevDir(dir)
+	lock, err := lockDevDir(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockDevDir(dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d uses %s", os.Getpid(), dir)) {
-		t.Errorf("a second lock gives %v, want an error that names the process", err)
-	}
-	if err := unlock(); err != nil {
+	onhand(t, nil, "dev", "--quiet", "--data", dir).want(t, exitFailure, "another onhand dev uses the directory "+dir, "--data")
+	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
-	const gone = 1<<22 + 1 // above the largest id that a process may have
-	if err := os.WriteFile(filepath.Join(dir, "dev.pid"), []byte(strconv.Itoa(gone)+"\n"), 0o644); err != nil {
-		t.Fatal(err)
+	if lock, err = lockDevDir(t.Context(), dir); err != nil {
+		t.Fatalf("a directory that was given back: %v", err)
 	}
-	if unlock, err = lockDevDir(dir); err != nil {
-		t.Fatalf("the mark of a process that is gone: %v", err)
-	}
-	if err := unlock(); err != nil {
+	if err := lock.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestDevFlagsAreChecked(t *testing.T) {
 	for flag, want := range map[string]string{"--rate=-1": "0 to 500", "--rate=501": "0 to 500", "--port-redis=70000": "65535", "--data": "needs an argument"} {
-		var stderr strings.Builder
-		a := &app{in: strings.NewReader(""), out: io.Discard, err: &stderr}
-		if code := a.run(t.Context(), []string{"dev", flag}); code != exitUsage || !strings.Contains(stderr.String(), want) {
-			t.Errorf("%s: exit code %d and %q, want %d and %q in it", flag, code, stderr.String(), exitUsage, want)
-		}
+		onhand(t, nil, "dev", flag).want(t, exitUsage, want)
 	}
 }

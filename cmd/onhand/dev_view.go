@@ -24,6 +24,7 @@ const (
 	devWide         = 120 // from here on levels and events stand side by side
 	devCellWidth    = 36  // least for a place with its figures; below it versions are left out
 	devPlacesShown  = 12  // of one SKU: the most recently moved
+	devFullFoot     = 76  // from here on the figures of the foot are named in full
 	devArrowWidth   = 2
 	devVersionWidth = 8
 	devTimeWidth    = 9
@@ -112,7 +113,10 @@ func exportLines(variables []string, width int) []string {
 }
 
 func (v *devView) foot(width int, f devFigures) []string {
-	figures := v.line(width).put(devPlain, fmt.Sprintf(" events %.1f/s  updates %.1f/s  delta→update ", f.events, f.updates))
+	figures := v.line(width).put(devPlain, fmt.Sprintf(" events %.1f/s  updates %.1f/s  ", f.events, f.updates))
+	if width >= devFullFoot {
+		figures.put(devPlain, "delta→update ")
+	}
 	if f.p50 > 0 {
 		figures.put(devBold, fmt.Sprintf("p50 %s  p99 %s", milliseconds(f.p50), milliseconds(f.p99)))
 	} else {

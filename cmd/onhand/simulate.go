@@ -170,17 +170,17 @@ func (s *simulator) sale(now time.Time) simEvent {
 	return s.receipt(now)
 }
 
-// receipt is a delivery to a place that has little left, if a few looks find one.
+// receipt is a delivery to a place that has little left. Where a few looks find none, somebody counts instead: stock must
+// not grow for ever.
 func (s *simulator) receipt(now time.Time) simEvent {
-	sku, location := s.sku(), s.location()
 	for range simTries {
+		sku, location := s.sku(), s.location()
 		if stock, ok := s.stock(sku, string(location)); !ok || stock.atf < simLowStock {
-			break
+			units := availability.Quantity(6*(1+s.random.IntN(4))) * availability.Unit
+			return s.adjust(now, "receipt", sku, location, units)
 		}
-		sku, location = s.sku(), s.location()
 	}
-	units := availability.Quantity(6*(1+s.random.IntN(4))) * availability.Unit
-	return s.adjust(now, "receipt", sku, location, units)
+	return s.count(now)
 }
 
 func (s *simulator) adjust(now time.Time, kind string, sku availability.SKU, location availability.LocationID, units availability.Quantity) simEvent {
