@@ -61,11 +61,14 @@ func newGraphPlanCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Show what publishing a graph file would change",
-		Long:  "Show how a graph file (- for standard input) differs from the published version: places, their fields, memberships.\n" + graphHelp,
-		Example: `  onhand graph plan graph.yaml
+		Long: `Show how a graph file (- for standard input) differs from the published version: places, their fields, memberships. With
+--levels, also how many SKUs would be recomputed, which levels move, and which promises to groups would break.
+` + graphHelp,
+		Example: `  onhand graph plan graph.yaml --levels
   onhand graph plan --json - < graph.json`,
 		Args: arguments("FILE"),
 	}
+	levels := cmd.Flags().Bool("levels", false, "compute the levels of every SKU with the file; this reads all of Redis")
 	single := addSingleFlag(cmd)
 	asJSON := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -87,10 +90,22 @@ func newGraphPlanCommand(a *app) *cobra.Command {
 			return err
 		}
 		d := diffGraphs(&before.record, &g)
+		var moved *levelsDiff
+		if *levels {
+			if moved, err = a.diffLevels(cmd.Context(), w, before, g); err != nil {
+				return err
+			}
+		}
 		if *asJSON {
-			return printJSON(a.out, d)
+			return printJSON(a.out, struct {
+				*graphDiff
+				Levels *levelsDiff `json:"levels,omitempty"`
+			}{d, moved})
 		}
 		d.print(a.out)
+		if moved != nil {
+			return moved.print(a.out)
+		}
 		return nil
 	}
 	return cmd

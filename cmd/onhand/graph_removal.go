@@ -44,13 +44,14 @@ func (a *app) checkRemovals(ctx context.Context, c *Config, w *wire, d *graphDif
 	defer p.end()
 	for task := range w.partitions {
 		p.set(int(task))
-		err := eachStock(ctx, store, task, func(s *availability.StockData) {
+		err := eachStock(ctx, store, task, func(s *availability.StockData) error {
 			for i := range s.Cells {
 				note(s.SKU, string(s.Cells[i].Location), s.Cells[i].Reserved)
 			}
 			for _, q := range s.Demand {
 				note(s.SKU, string(q.Group), q.Quantity)
 			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -70,7 +71,7 @@ func (a *app) checkRemovals(ctx context.Context, c *Config, w *wire, d *graphDif
 }
 
 // eachStock reads every SKU of a task, complete but for its reservations.
-func eachStock(ctx context.Context, store *cache.Redis, task int32, visit func(*availability.StockData)) error {
+func eachStock(ctx context.Context, store *cache.Redis, task int32, visit func(*availability.StockData) error) error {
 	for shard := range availability.SKUShards {
 		var skus []availability.SKU
 		err := askRedis(ctx, store, func(ctx context.Context) (err error) {
@@ -94,7 +95,9 @@ func eachStock(ctx context.Context, store *cache.Redis, task int32, visit func(*
 				return err
 			}
 			for i := range stocks {
-				visit(&stocks[i])
+				if err := visit(&stocks[i]); err != nil {
+					return fmt.Errorf("looking at SKU %s: %w", stocks[i].SKU, err)
+				}
 			}
 		}
 	}

@@ -129,7 +129,7 @@ func newSchemasShowCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:       "show [RECORD]",
 		Short:     "Print the schemas of this binary",
-		Long:      "Print the Avro schema of one record, or of all, as this binary has it built in: " + strings.Join(names, ", ") + ".",
+		Long:      "Print the Avro schema of one record, or of all, as this binary has it built in:\n" + strings.Join(names, ", ") + ".",
 		Example:   "  onhand schemas show StockDelta > StockDelta.avsc",
 		ValidArgs: names,
 	}

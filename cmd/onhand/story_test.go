@@ -114,6 +114,17 @@ func (s *stage) adopt() {
 	s.Helper()
 	file := writeFile(s.T, "graph.yaml", strings.Replace(testGraph, "locations: [NJ-1, NY-2, NY-3]", "locations: [NJ-1]", 1))
 	s.must("graph", "plan", file).want(s.T, 0, "- NY-2 in EAST", "memberships: 2 removed")
+	// 2 of SHIRT at NJ-1 and 19 with 2.5 to come at NY-2; HAT is at NJ-1 alone.
+	var plan struct{ Levels levelsDiff }
+	if err := json.Unmarshal([]byte(s.must("graph", "plan", file, "--levels", "--json").out), &plan); err != nil {
+		s.Fatal(err)
+	}
+	if l := plan.Levels; l.SKUs != 2 || l.SKUsChanged != 1 || len(l.Places) != 1 || l.Places[0].Place != "EAST" || l.Places[0].ATOBefore != 23_500 || l.Places[0].ATOAfter != 2000 || l.Places[0].BrokenN != 0 {
+		s.Errorf("%+v", l)
+	}
+	s.must("reserve", "SHIRT", "5", "--group", "EAST", "--reservation", "order-2", "--wait-level")
+	s.must("graph", "plan", file, "--levels").want(s.T, 0, "1 of 2 SKUs have levels that change", "EAST", "18.5", "1 SKU, such as [SHIRT]")
+	s.must("release", "SHIRT", "--reservation", "order-2", "--wait-level")
 	s.must("graph", "publish", file, "--expect-version", "1", "--wait-swept").want(s.T, 0, "version 2 is published")
 	s.must("graph", "status").want(s.T, 0, "version 2: adopted by 4 of 4 tasks")
 	eventually(s.T, "EAST is NJ-1 alone", func() bool { return s.levels("SHIRT")["EAST"].ATF == 2000 })
