@@ -23,10 +23,10 @@ type batch struct {
 	deltas   []availability.Delta
 	events   []availability.ReservationEvent
 
-	stocks  []*availability.Stock // touched, in the order of first touch
-	owed    []availability.SKU    // published whatever has changed
-	swept   []availability.SKU    // brought to the newest graph
-	sweeps  bool                  // the cursor moves, to:
+	touched []*held            // in the order of first touch
+	owed    []availability.SKU // published whatever has changed
+	swept   []availability.SKU // brought to the newest graph
+	sweeps  bool               // the cursor moves, to:
 	cursor  int64
 	expired []availability.Due // released
 	whole   map[availability.SKU]bool
@@ -54,7 +54,8 @@ type entry struct {
 	event   int32 // index in events, or -1
 	forward int32 // partition that the record belongs to, or -1
 	refusal *topics.Refusal
-	silent  bool // stands in dead-letters or was sent on already: nothing to do
+	held    *held // the SKU of delta or event, once it is loaded
+	silent  bool  // stands in dead-letters or was sent on already: nothing to do
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -65,7 +66,7 @@ func newBatch(reader *topics.Reader) *batch {
 		b.reader, b.readerOf = reader.Clone(), reader
 	}
 	b.records, b.entries, b.deltas, b.events = b.records[:0], b.entries[:0], b.deltas[:0], b.events[:0]
-	b.stocks, b.owed, b.adopts, b.whole = b.stocks[:0], nil, nil, nil
+	b.touched, b.owed, b.adopts, b.whole = b.touched[:0], nil, nil, nil
 	b.swept, b.sweeps, b.expired = nil, false, nil
 	return b
 }
@@ -74,7 +75,8 @@ func newBatch(reader *topics.Reader) *batch {
 func (b *batch) release() {
 	b.arena.Reset()
 	clear(b.records)
-	clear(b.stocks)
+	clear(b.touched)
+	clear(b.entries)
 	clear(b.deltas)
 	clear(b.events)
 	batches.Put(b)
@@ -213,9 +215,8 @@ func (t *task) load(ctx context.Context, b *batch) error {
 func (t *task) missing(b *batch) []availability.Want {
 	g := t.folder.Graph()
 	var wants []availability.Want
-	at := make(map[availability.SKU]int)
-	need := func(w availability.Want) {
-		stock := t.stocks.get(w.SKU)
+	var at map[availability.SKU]int
+	need := func(w availability.Want, stock *availability.Stock) {
 		w.All = w.All || b.whole[w.SKU]
 		if stock != nil {
 			w.All = w.All || stock.GraphVersion() != g.Version
@@ -227,6 +228,9 @@ func (t *task) missing(b *batch) []availability.Want {
 		}
 		i, ok := at[w.SKU]
 		if !ok {
+			if at == nil {
+				at = make(map[availability.SKU]int)
+			}
 			at[w.SKU] = len(wants)
 			wants = append(wants, w)
 			return
@@ -235,21 +239,35 @@ func (t *task) missing(b *batch) []availability.Want {
 		wants[i].Locations = union(wants[i].Locations, w.Locations)
 		wants[i].Reservations = union(wants[i].Reservations, w.Reservations)
 	}
-	for _, sku := range b.owed {
-		need(availability.Want{SKU: sku, All: true})
-	}
-	for _, sku := range b.swept {
-		need(availability.Want{SKU: sku, All: true})
+	for _, list := range [][]availability.SKU{b.owed, b.swept} {
+		for _, sku := range list {
+			need(availability.Want{SKU: sku, All: true}, t.stocks.get(sku))
+		}
 	}
 	for i := range b.entries {
-		if e := &b.entries[i]; e.delta >= 0 {
-			need(g.Wants(&b.deltas[e.delta]))
-		} else if e.event >= 0 {
+		switch e := &b.entries[i]; {
+		case e.delta >= 0:
+			d := &b.deltas[e.delta]
+			if t.find(e, d.SKU) == nil || !e.held.stock.Complete() {
+				need(g.Wants(d), t.find(e, d.SKU))
+			}
+		case e.event >= 0:
 			event := &b.events[e.event]
-			need(g.WantsOf(event, t.stocks.get(event.SKU)))
+			stock := t.find(e, event.SKU)
+			need(g.WantsOf(event, stock), stock)
 		}
 	}
 	return wants
+}
+
+// find returns the stock that an entry is about, or nil while it is not loaded.
+func (t *task) find(e *entry, sku availability.SKU) *availability.Stock {
+	if e.held == nil {
+		if e.held = t.stocks.bySKU[sku]; e.held == nil {
+			return nil
+		}
+	}
+	return e.held.stock
 }
 
 func union[T comparable](a, b []T) []T {

@@ -31,10 +31,10 @@ func TestReservationsExpire(t *testing.T) {
 	}
 	var due time.Time
 	for i := range 10 {
-		hold(fmt.Sprint("r", i), []availability.Place{location("L01"), group("EAST")}[i%2], 400*time.Millisecond)
-		due = time.Now().Add(400 * time.Millisecond)
+		hold(fmt.Sprint("r", i), []availability.Place{location("L01"), group("EAST")}[i%2], 1500*time.Millisecond)
+		due = time.Now().Add(1500 * time.Millisecond)
 	}
-	fulfilled := hold("f", location("L02"), 400*time.Millisecond)
+	fulfilled := hold("f", location("L02"), 1500*time.Millisecond)
 	fulfilled.RequestID, fulfilled.Action, fulfilled.ExpiresAt = "f2", availability.Fulfill, availability.None
 	w.send(w.writer.Event(fulfilled))
 	w.settled()

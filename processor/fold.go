@@ -17,7 +17,6 @@ type folded struct {
 	batch   *batch
 	commit  *availability.Commit
 	outputs []*kgo.Record // carved from the batch's memory, but for dead letters and what is sent on
-	touched []availability.SKU
 	levels  int
 	oldest  time.Time // timestamp of the oldest record that changed a level
 	counts  outcomes
@@ -56,7 +55,7 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 		next.Newest = max(next.Newest, instantOf(r.Timestamp))
 	}
 	for _, sku := range b.owed {
-		t.folder.Touch(t.use(b, sku), nil, -1)
+		t.folder.Touch(t.use(b, t.stocks.bySKU[sku]), nil, -1)
 	}
 	f.sweep(&next)
 	for _, d := range b.expired {
@@ -95,7 +94,7 @@ func (f *folded) sweep(next *availability.Checkpoint) {
 		gone = t.gone()
 	}
 	for _, sku := range b.swept {
-		s := t.use(b, sku)
+		s := t.use(b, t.stocks.bySKU[sku])
 		if whole {
 			t.folder.Touch(s, gone, -1)
 		}
@@ -110,13 +109,13 @@ func (f *folded) sweep(next *availability.Checkpoint) {
 }
 
 // use returns the stock of a SKU, of the newest graph, and notes that the batch touches it.
-func (t *task) use(b *batch, sku availability.SKU) *availability.Stock {
-	s := t.stocks.get(sku)
-	if s.Begin() {
-		b.stocks = append(b.stocks, s)
+func (t *task) use(b *batch, h *held) *availability.Stock {
+	if h.stock.Begin() {
+		b.touched = append(b.touched, h)
+		t.stocks.used(h)
+		t.folder.Adopt(h.stock, -1)
 	}
-	t.folder.Adopt(s, -1)
-	return s
+	return h.stock
 }
 
 func (t *task) foldEntry(f *folded, i int, version int64, below *standing) error {
@@ -132,7 +131,7 @@ func (t *task) foldEntry(f *folded, i int, version int64, below *standing) error
 		f.refuse(r, e.refusal)
 	case e.delta >= 0:
 		d := &b.deltas[e.delta]
-		outcome, _ := t.folder.Delta(t.use(b, d.SKU), d, i)
+		outcome, _ := t.folder.Delta(t.use(b, e.held), d, i)
 		f.count(r, d, outcome, below != nil)
 	default:
 		return t.foldEvent(f, i, version, below)
@@ -175,7 +174,7 @@ func (t *task) foldEvent(f *folded, i int, version int64, below *standing) error
 	b := f.batch
 	r := b.records[i]
 	event := &b.events[b.entries[i].event]
-	s := t.use(b, event.SKU)
+	s := t.use(b, b.entries[i].held)
 	if below != nil {
 		result, ok := below.result(r)
 		if !ok {
@@ -207,16 +206,15 @@ func (f *folded) finish(next *availability.Checkpoint, publish bool) {
 	t := f.task
 	var changes []availability.Change
 	now := time.Now()
-	for _, s := range f.batch.stocks {
+	for _, h := range f.batch.touched {
 		var data availability.StockData
 		var wrote bool
-		changes, data, wrote = t.folder.Finish(s, changes[:0])
-		f.touched = append(f.touched, s.SKU)
+		changes, data, wrote = t.folder.Finish(h.stock, changes[:0])
 		if wrote {
 			f.commit.Stocks = append(f.commit.Stocks, data)
 		}
 		if !publish {
-			f.commit.OwedAdded = append(f.commit.OwedAdded, s.SKU)
+			f.commit.OwedAdded = append(f.commit.OwedAdded, h.stock.SKU)
 			continue
 		}
 		for i := range changes {

@@ -35,7 +35,7 @@ type Options struct {
 	CacheBytes         int64         // memory for SKUs, default 512 MiB, split over the partitions
 	SweepRate          int           // SKUs per second and task that a sweep visits after a graph change, default 2,000
 	RegistryWait       time.Duration // how long a task waits for a registry that cannot be asked, default 1 min
-	Linger             time.Duration // how long updates wait for company, default 0: a transaction flushes
+	Linger             time.Duration // how long updates wait for company at most; the end of a batch sends them all. Default 50 ms
 	TransactionTimeout time.Duration // after which an unfinished transaction of a dead process is aborted, default 10 s
 	SessionTimeout     time.Duration // after which a silent member loses its partitions, default 15 s
 	RebalanceTimeout   time.Duration // default 30 s
@@ -58,6 +58,7 @@ func (o *Options) setDefaults() {
 	or(&o.PollRecords, 20_000)
 	or(&o.SweepRate, 2000)
 	wait(&o.RegistryWait, time.Minute)
+	wait(&o.Linger, 50*time.Millisecond)
 	wait(&o.TransactionTimeout, 10*time.Second)
 	wait(&o.SessionTimeout, 15*time.Second)
 	wait(&o.RebalanceTimeout, 30*time.Second)

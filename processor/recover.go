@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,6 +31,10 @@ func (t *task) recover(ctx context.Context) error {
 	if err := below.readDead(ctx); err != nil {
 		return err
 	}
+	t.owes = make(map[availability.SKU]bool)
+	for _, sku := range t.owed {
+		t.owes[sku] = true
+	}
 	records := 0
 	for !replay.over() {
 		polled, err := replay.poll(ctx, t.shared.BatchRecords)
@@ -42,6 +47,8 @@ func (t *task) recover(ctx context.Context) error {
 		}
 		t.shared.obs.replayed(t.number, len(polled), replay.left())
 	}
+	t.owed = slices.Sorted(maps.Keys(t.owes))
+	t.owes = nil
 	t.log.Info("task recovered", "records", records, "skus_owed", len(t.owed), "seconds", time.Since(began).Seconds())
 	return nil
 }
@@ -61,8 +68,8 @@ func (t *task) replayBatch(ctx context.Context, records []*kgo.Record, replay *r
 			return err
 		}
 		f, err := t.fold(ctx, b, below)
-		b.release()
 		if err != nil {
+			b.release()
 			return err
 		}
 		records = records[part:]
@@ -70,6 +77,7 @@ func (t *task) replayBatch(ctx context.Context, records []*kgo.Record, replay *r
 			f.commit.Checkpoint.Offsets = replay.position()
 		}
 		t.keepReplayed(f)
+		b.release()
 		if err := t.waitStored(ctx); err != nil {
 			return err
 		}
@@ -81,14 +89,10 @@ func (t *task) replayBatch(ctx context.Context, records []*kgo.Record, replay *r
 func (t *task) keepReplayed(f *folded) {
 	t.folded = f.commit.Checkpoint
 	t.recalled = nil
-	for _, sku := range f.touched {
-		if i, ok := slices.BinarySearch(t.owed, sku); !ok {
-			t.owed = slices.Insert(t.owed, i, sku)
-		}
-	}
 	number := t.committer.enqueue(f.commit)
-	for _, sku := range f.touched {
-		t.stocks.wrote(sku, number)
+	for _, h := range f.batch.touched {
+		t.owes[h.stock.SKU] = true
+		t.stocks.wrote(h, number)
 	}
 	stored, _ := t.committer.numbers()
 	t.stocks.evict(stored)

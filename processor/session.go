@@ -481,8 +481,8 @@ func (s *session) published(f *folded) {
 	t.drop(next.Offsets)
 	t.lastCommit = time.Now()
 	number := t.committer.enqueue(f.commit)
-	for _, sku := range f.touched {
-		t.stocks.wrote(sku, number)
+	for _, h := range f.batch.touched {
+		t.stocks.wrote(h, number)
 	}
 	stored, _ := t.committer.numbers()
 	t.stocks.evict(stored)

@@ -11,55 +11,71 @@ import (
 type stocks struct {
 	bytesMax int64
 	bytes    int64
-	bySKU    map[availability.SKU]*list.Element
-	recent   *list.List // of *stockEntry
+	bySKU    map[availability.SKU]*held
+	recent   *list.List // of *held
 }
 
-type stockEntry struct {
+// held is one SKU in memory.
+type held struct {
 	stock  *availability.Stock
+	place  *list.Element
 	bytes  int64
+	writes int
 	commit int64 // number of the newest commit that wrote it
 }
 
 func newStocks(bytesMax int64) *stocks {
-	return &stocks{bytesMax: bytesMax, bySKU: make(map[availability.SKU]*list.Element), recent: list.New()}
+	return &stocks{bytesMax: bytesMax, bySKU: make(map[availability.SKU]*held), recent: list.New()}
 }
 
-// get returns the stock of a SKU, or nil, and makes it the most recently used.
+// get returns the stock of a SKU, or nil.
 func (s *stocks) get(sku availability.SKU) *availability.Stock {
-	e := s.bySKU[sku]
-	if e == nil {
-		return nil
+	if h := s.bySKU[sku]; h != nil {
+		return h.stock
 	}
-	s.recent.MoveToFront(e)
-	return e.Value.(*stockEntry).stock
+	return nil
 }
 
 func (s *stocks) put(stock *availability.Stock) {
-	if e := s.bySKU[stock.SKU]; e != nil {
-		e.Value.(*stockEntry).stock = stock
+	if h := s.bySKU[stock.SKU]; h != nil {
+		h.stock = stock
 		return
 	}
-	s.bySKU[stock.SKU] = s.recent.PushFront(&stockEntry{stock: stock})
+	h := &held{stock: stock}
+	h.place = s.recent.PushFront(h)
+	s.bySKU[stock.SKU] = h
 }
 
-// wrote notes the commit that has the newest form of a SKU, and its size.
-func (s *stocks) wrote(sku availability.SKU, commit int64) {
-	e := s.bySKU[sku].Value.(*stockEntry)
-	e.commit = commit
-	bytes := int64(e.stock.Bytes())
-	s.bytes += bytes - e.bytes
-	e.bytes = bytes
+// used makes the SKU the most recently used.
+func (s *stocks) used(h *held) { s.recent.MoveToFront(h.place) }
+
+// measureEvery is after how many writes the size of a SKU is estimated anew: it grows by a cell or a reservation a write.
+const measureEvery = 16
+
+// wrote notes the commit that has the newest form of a SKU.
+func (s *stocks) wrote(h *held, commit int64) {
+	h.commit = commit
+	if h.writes++; h.writes%measureEvery == 1 {
+		bytes := int64(h.stock.Bytes())
+		s.bytes += bytes - h.bytes
+		h.bytes = bytes
+	}
 }
+
+// evictLook bounds how many SKUs one eviction passes over because the store does not have them yet.
+const evictLook = 1000
 
 // evict drops the least recently used SKUs until the rest fits, except those written by a commit after stored.
 func (s *stocks) evict(stored int64) {
-	for e := s.recent.Back(); e != nil && s.bytes > s.bytesMax; {
-		entry, next := e.Value.(*stockEntry), e.Prev()
-		if entry.commit <= stored {
-			s.bytes -= entry.bytes
-			delete(s.bySKU, entry.stock.SKU)
+	passed := 0
+	for e := s.recent.Back(); e != nil && s.bytes > s.bytesMax && passed < evictLook; {
+		h, next := e.Value.(*held), e.Prev()
+		if h.commit <= stored {
+			s.bytes -= h.bytes
+			delete(s.bySKU, h.stock.SKU)
 			s.recent.Remove(e)
+		} else {
+			passed++
 		}
 		e = next
 	}
@@ -67,7 +83,7 @@ func (s *stocks) evict(stored int64) {
 
 // forgetCommits starts counting commits anew: every SKU is in the store as it is here.
 func (s *stocks) forgetCommits() {
-	for e := s.recent.Front(); e != nil; e = e.Next() {
-		e.Value.(*stockEntry).commit = 0
+	for _, h := range s.bySKU { // order-free: each by itself
+		h.commit = 0
 	}
 }

@@ -60,6 +60,7 @@ type task struct {
 
 	buffer   [availability.Inputs][]*kgo.Record // polled, not folded
 	owed     []availability.SKU                 // to publish without suppression before anything else
+	owes     map[availability.SKU]bool          // while a replay is under way: what is owed after it
 	graphIn  bool                               // the store has the newest graph's bytes
 	recalled []availability.GraphData           // older graphs that the store shall keep until the sweep is over
 
