@@ -233,7 +233,9 @@ func (f *Folder) markSeen(s *Stock, cause int) {
 		p := s.batch.before[i].level.Place
 		known[p] = int32(i + 1)
 		if p.Type == LocationPlace && s.graph.location(LocationID(p.ID)) >= 0 {
-			s.cellOf(LocationID(p.ID)) // It may have left and returned within the batch.
+			// It may have left and returned meanwhile. Its cell stays, without a history, so that later events of the batch know
+			// what was before, and Touch takes back what was published.
+			s.cellOf(LocationID(p.ID))
 		}
 	}
 	at := func(p Place) int32 {

@@ -24,6 +24,7 @@ var rewrite = flag.Bool("rewrite", false, "write the output of the scripts in te
 //	reserve|transfer|fulfill|release r1 5 location=L1 …   fields by their names in ReservationEvent
 //	levels [place…] | changes | cell L1 | reservation r1 | reservable L1 [fulfillOnly=true]
 //	batch | sweep                             end the batch; bring every SKU to the current graph
+//	touch [L1 group:AA…]                      publish every level, and tombstones for these places, which the graph lacks
 //	restart                                   rebuild everything from the store
 //	replay                                    fold everything again from nothing, decisions standing; compare
 //
@@ -279,6 +280,8 @@ func (s *script) look(a args) string {
 		for _, c := range s.world.commit() {
 			out.WriteString(show(&c.After) + "\n")
 		}
+	case "touch":
+		out.WriteString(s.touch(sku, a.words))
 	case "cell":
 		out.WriteString(showCell(s.world.whole(sku).cellOf(LocationID(a.at(0)))))
 	case "reservation":
@@ -310,6 +313,34 @@ func (s *script) look(a args) string {
 		s.world.t.Fatalf("no command %q", a.name)
 	}
 	return out.String()
+}
+
+// touch publishes what a batch did with everything else that the SKU has. The last batch stays as it is.
+func (s *script) touch(sku SKU, words []string) string {
+	var gone []Place
+	for _, word := range words {
+		p := Place{LocationPlace, word}
+		if id, ok := strings.CutPrefix(word, "group:"); ok {
+			p = Place{GroupPlace, id}
+		}
+		gone = append(gone, p)
+	}
+	s.world.folder.Touch(s.world.whole(sku), gone, s.world.folded-1)
+	changes, data, wrote := s.world.folder.Finish(s.world.stocks[sku], nil)
+	text := ""
+	for _, c := range changes {
+		if old, ok := s.world.published[sku][c.After.Place]; ok && !old.Equal(&c.Before) {
+			text += "was not " + show(&c.Before) + "\n"
+		}
+		s.world.published[sku][c.After.Place] = c.After
+		if text += show(&c.After) + "\n"; !c.After.Present {
+			delete(s.world.published[sku], c.After.Place)
+		}
+	}
+	if wrote {
+		s.world.store.merge(&data)
+	}
+	return text
 }
 
 func showCell(c *Cell) string {
