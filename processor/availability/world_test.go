@@ -76,9 +76,7 @@ func (w *world) fold(o op) (a answer) {
 	case w.standing != nil:
 		s := w.load(o.event.SKU, func(s *Stock) Want { return w.folder.Graph().WantsOf(o.event, s) })
 		a = w.standing[cause]
-		if !a.again {
-			w.folder.Standing(s, o.event, a.result, cause)
-		}
+		w.folder.Standing(s, o.event, a.result, cause)
 	default:
 		s := w.load(o.event.SKU, func(s *Stock) Want { return w.folder.Graph().WantsOf(o.event, s) })
 		a.result, a.again = w.folder.Reservation(s, o.event, w.version, cause)
