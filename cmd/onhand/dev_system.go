@@ -92,6 +92,10 @@ func (s *devSystem) run(ctx context.Context) error {
 		if err := s.load(running, deltas); err != nil {
 			return err
 		}
+		select { // who knows old levels only would count wrongly
+		case <-watch.caughtUp:
+		case <-running.Done():
+		}
 		return s.simulate(running, simulator)
 	})
 	return group.Wait()

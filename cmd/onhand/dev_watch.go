@@ -24,6 +24,8 @@ type devWatch struct {
 	reader   *topics.Reader
 	client   *kgo.Client
 	news     map[string]map[int32]int64   // first offset of availability-updates that is no history
+	behind   map[int32]int64              // the same, of partitions whose history is not read yet
+	caughtUp chan struct{}                // closed when all history is on the board
 	answered func(*topics.Decision)       // told every result
 	graph    func(*schemas.LocationGraph) // told every graph published
 
@@ -33,7 +35,7 @@ type devWatch struct {
 // newDevWatch returns a watch that reads availability-updates from its start, and all else from what is written next.
 func newDevWatch(ctx context.Context, o devWatchOptions) (*devWatch, error) {
 	w := &devWatch{board: o.board, names: o.names, decoder: o.decoder, answered: o.answered, graph: o.graph,
-		reader: topics.NewReader(o.decoder, topics.Options{}), news: map[string]map[int32]int64{}}
+		reader: topics.NewReader(o.decoder, topics.Options{}), news: map[string]map[int32]int64{}, behind: map[int32]int64{}, caughtUp: make(chan struct{})}
 	ends, err := o.admin.ListEndOffsets(ctx, o.names.StockDeltas, o.names.ReservationEvents, o.names.AvailabilityUpdates,
 		o.names.ReservationResults, o.names.DeadLetters, o.names.LocationGraph)
 	if err == nil {
@@ -51,9 +53,16 @@ func newDevWatch(ctx context.Context, o devWatchOptions) (*devWatch, error) {
 		from[end.Topic][end.Partition] = kgo.NewOffset().At(end.Offset)
 		if end.Topic == o.names.AvailabilityUpdates {
 			from[end.Topic][end.Partition] = kgo.NewOffset().AtStart()
+			if end.Offset > 0 {
+				w.behind[end.Partition] = end.Offset
+			}
 		}
 	})
+	if len(w.behind) == 0 {
+		close(w.caughtUp)
+	}
 	w.client, err = kgo.NewClient(append(o.client, kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // the last record of the history is one
 		kgo.FetchMaxWait(500*time.Millisecond))...)
 	if err != nil {
 		return nil, fmt.Errorf("following the topics: %w", err)
@@ -91,7 +100,12 @@ func (w *devWatch) run(ctx context.Context) error {
 		for _, topic := range w.names.All() {
 			fetches.EachTopic(func(t kgo.FetchTopic) {
 				if t.Topic == topic {
-					t.EachRecord(func(r *kgo.Record) { w.take(ctx, r, now) })
+					t.EachRecord(func(r *kgo.Record) {
+						if !r.Attrs.IsControl() {
+							w.take(ctx, r, now)
+						}
+						w.passed(r)
+					})
 				}
 			})
 		}
@@ -99,6 +113,17 @@ func (w *devWatch) run(ctx context.Context) error {
 }
 
 func (w *devWatch) close() { w.client.Close() }
+
+// passed notes how far the history has been read.
+func (w *devWatch) passed(r *kgo.Record) {
+	end, ok := w.behind[r.Partition]
+	if !ok || r.Topic != w.names.AvailabilityUpdates || r.Offset+1 < end {
+		return
+	}
+	if delete(w.behind, r.Partition); len(w.behind) == 0 {
+		close(w.caughtUp)
+	}
+}
 
 // take puts one record on the board. One that cannot be read is the processor's to judge: it becomes a dead letter.
 func (w *devWatch) take(ctx context.Context, r *kgo.Record, now time.Time) {
