@@ -328,7 +328,7 @@ func (s *session) prepareTask(ctx context.Context, t *task) *prepared {
 
 // react does what an error of a task calls for.
 func (s *session) react(t *task, err error) {
-	if t.ctx.Err() != nil {
+	if t.ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		return
 	}
 	switch reactionTo(err) {
@@ -344,33 +344,47 @@ func (s *session) react(t *task, err error) {
 	}
 }
 
-// publish folds the batches and publishes them with their offsets in one transaction.
+// publish folds the batches and publishes them with their offsets in one transaction. A stop does not cut it short: it
+// ends within the transaction's time-out.
 func (s *session) publish(ctx context.Context, batches []*prepared) error {
-	if err := s.group.Begin(); err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
-	}
-	ctx, end := s.shared.obs.span(ctx, "publish", -1)
-	results, err := s.foldAll(ctx, batches)
-	committed := false
-	if err == nil {
-		committed, err = s.end(ctx, results)
-	} else {
-		_, abortErr := s.group.End(ctx, kgo.TryAbort)
-		err = errors.Join(err, abortErr)
-	}
-	end(err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shared.TransactionTimeout)
+	defer cancel()
 	defer func() {
 		for _, b := range batches {
 			b.batch.release()
 		}
 	}()
+	ctx, end := s.shared.obs.span(ctx, "publish", -1)
+	results, err := s.foldAll(ctx, batches)
+	committed := false
+	for try := 0; err == nil && !committed && try < publishTries; try++ {
+		if try > 0 {
+			pause(ctx, time.Duration(try)*5*time.Millisecond)
+		}
+		committed, err = s.transact(ctx, results)
+	}
+	end(err)
 	if committed {
 		for _, f := range results {
 			s.published(f)
 		}
 		return nil
 	}
-	// Nothing of it stands, or the answer was lost: only a claim finds out which.
+	s.takeBack(err)
+	if err != nil {
+		return fmt.Errorf("publishing: %w", err)
+	}
+	return nil
+}
+
+// publishTries is how often a transaction that was aborted for certain is tried: a broker that still writes the markers of
+// the one before refuses the offsets of one that comes within a millisecond.
+const publishTries = 4
+
+// takeBack drops what the session's tasks hold in memory: it is ahead of what stands. Where the answer of End was lost,
+// only a claim finds out what stands; the session begins anew then.
+func (s *session) takeBack(err error) {
+	s.log.Info("transaction does not stand; its tasks claim again", "err", err)
 	for _, t := range s.list() {
 		if !t.is(running) {
 			continue
@@ -381,38 +395,39 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 			t.setState(closed)
 		}
 	}
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("ending a transaction: %w", err)
-	}
-	s.log.Info("transaction was taken back; its tasks claim again")
-	return nil
 }
 
-// foldAll folds the batches in parallel and produces what they come to.
+// transact publishes what was folded in one transaction. Neither committed nor an error: it was aborted, nothing stands.
+func (s *session) transact(ctx context.Context, results []*folded) (committed bool, err error) {
+	if err := s.group.Begin(); err != nil {
+		return false, fmt.Errorf("beginning a transaction: %w", err)
+	}
+	var failed firstError
+	for _, f := range results {
+		s.produce(ctx, f, &failed)
+	}
+	if err := s.client.Flush(ctx); err != nil {
+		return false, err
+	}
+	if err := failed.get(); err != nil {
+		_, abortErr := s.group.End(ctx, kgo.TryAbort)
+		return false, errors.Join(err, abortErr)
+	}
+	return s.end(ctx, results)
+}
+
+// foldAll folds the batches in parallel.
 func (s *session) foldAll(ctx context.Context, batches []*prepared) ([]*folded, error) {
 	results := make([]*folded, len(batches))
 	var group errgroup.Group
 	group.SetLimit(s.shared.Workers)
-	var failed firstError
 	for i, p := range batches {
-		group.Go(func() error {
-			f, err := p.task.fold(ctx, p.batch, nil)
-			if err != nil {
-				return err
-			}
-			results[i] = f
-			s.produce(ctx, f, &failed)
-			return nil
+		group.Go(func() (err error) {
+			results[i], err = p.task.fold(ctx, p.batch, nil)
+			return err
 		})
 	}
-	err := group.Wait()
-	if flushErr := s.client.Flush(ctx); err == nil {
-		err = flushErr
-	}
-	if err == nil {
-		err = failed.get()
-	}
-	return results, err
+	return results, group.Wait()
 }
 
 func (s *session) produce(ctx context.Context, f *folded, failed *firstError) {
