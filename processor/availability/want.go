@@ -23,14 +23,23 @@ func (g *Graph) WantsOf(e *ReservationEvent, s *Stock) Want {
 		if r := s.reservations[e.ReservationID]; r != nil {
 			for _, l := range r.Lines {
 				g.want(&w, l.Place)
+				g.wantRemoved(&w, l.Place)
 			}
 		}
 	}
 	return w
 }
 
-// want adds the cells that decide the levels which a change at the place can reach: its own, and those that are pools by
-// themselves in the same component.
+// wantRemoved adds the cell of a location that the graph does not have, where something is reserved still.
+func (g *Graph) wantRemoved(w *Want, p Place) {
+	id := LocationID(p.ID)
+	if !w.All && p.Type == LocationPlace && g.location(id) < 0 && !slices.Contains(w.Locations, id) {
+		w.Locations = append(w.Locations, id)
+	}
+}
+
+// want adds the cells that decide the levels which a change at a place of the graph can reach: its own, and those that are
+// pools by themselves in the same component.
 func (g *Graph) want(w *Want, p Place) {
 	if w.All || p.Type == NoPlace {
 		return
@@ -38,10 +47,11 @@ func (g *Graph) want(w *Want, p Place) {
 	part := int32(-1)
 	if p.Type == LocationPlace {
 		id := LocationID(p.ID)
-		if !slices.Contains(w.Locations, id) {
+		loc := g.location(id)
+		if loc >= 0 && !slices.Contains(w.Locations, id) {
 			w.Locations = append(w.Locations, id)
 		}
-		if groups := g.groupsOf(g.location(id)); len(groups) > 0 {
+		if groups := g.groupsOf(loc); len(groups) > 0 {
 			part = g.groups[groups[0]].part
 		}
 	} else if group := g.group(GroupID(p.ID)); group >= 0 {
