@@ -42,13 +42,16 @@ type backend struct {
 	snapshot func(*testing.T) (roll func()) // roll makes the place forget what was written since
 }
 
+// realServers are the variables with the URLs of real ones, by the name that is noted when one was used.
+var realServers = map[string]string{"redis": "ONHAND_TEST_REDIS", "redis-cluster": "ONHAND_TEST_REDIS_CLUSTER", "redis-sentinel": "ONHAND_TEST_REDIS_SENTINEL"}
+
 // backends are those there is a server for: Memory and miniredis always, the real ones where a variable has the URL of
 // one. A variable that is not set makes no test, so that none is skipped.
 func backends() map[string]func(*testing.T) *backend {
 	all := map[string]func(*testing.T) *backend{"memory": memoryBackend, "miniredis": func(t *testing.T) *backend {
 		return redisBackend("redis://" + miniredis.RunT(t).Addr())
 	}}
-	for name, variable := range map[string]string{"redis": "ONHAND_TEST_REDIS", "redis-cluster": "ONHAND_TEST_REDIS_CLUSTER", "redis-sentinel": "ONHAND_TEST_REDIS_SENTINEL"} {
+	for name, variable := range realServers {
 		if url := os.Getenv(variable); url != "" {
 			all[name] = func(t *testing.T) *backend {
 				used(t, name)

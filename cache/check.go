@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -17,19 +18,23 @@ import (
 
 // check asks Redis, once, whether it can be used; only a server that is still starting is asked again until ctx ends.
 func (r *Redis) check(ctx context.Context, a *address) error {
+	var last error
 	for {
 		err := r.checkOnce(ctx, a)
 		if err == nil {
 			return nil
 		}
-		if !starting(err) {
+		// An answer that takes too long may be ctx at its end, a moment before ctx itself says so.
+		if starting(err) {
+			last = err
+		} else if last == nil || !timedOut(err) {
 			return explain(err, a)
 		}
 		timer := time.NewTimer(100 * time.Millisecond)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), last)
 		case <-timer.C:
 		}
 	}
@@ -48,6 +53,10 @@ func (r *Redis) checkOnce(ctx context.Context, a *address) error {
 // starting says whether the answer is that of servers that come up.
 func starting(err error) bool {
 	return redis.IsLoadingError(err) || redis.IsMasterDownError(err) || redis.HasErrorPrefix(err, "CLUSTERDOWN")
+}
+
+func timedOut(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // checkNode tells a server of another kind than the URL says, and one that may evict.
@@ -91,7 +100,7 @@ func field(info, name string) string {
 // explain adds to an error what an operator can do about it.
 func explain(err error, a *address) error {
 	if hint := hint(err, a); hint != "" {
-		return fmt.Errorf("%w: %s", err, hint)
+		return fmt.Errorf("%w; %s", err, hint)
 	}
 	return err
 }
@@ -123,13 +132,22 @@ func hint(err error, a *address) string {
 		return "grant the user what Permissions lists"
 	case a.deployment == cluster && (strings.Contains(text, "cluster support disabled") || strings.Contains(text, "cluster has no nodes")):
 		return "the server is no node of a Redis Cluster: use redis://host:port/0"
-	case a.deployment == sentinel && strings.Contains(text, "all sentinels specified in configuration are unreachable"):
+	case a.deployment == sentinel && strings.Contains(text, "unknown command"):
+		return "the server is no Sentinel: use redis://host:port/0"
+	case timedOut(err) && a.secure:
+		return "the server does not answer: check host, port and firewalls, and if it does not speak TLS, use redis for rediss"
+	case timedOut(err):
+		return "the server does not answer: check host, port and firewalls"
+	case a.deployment == sentinel && strings.Contains(text, sentinelsSilent):
 		return fmt.Sprintf("no Sentinel answered, or none knows a master named %q: check hosts, name and passwords", a.master)
 	case strings.HasPrefix(text, "MOVED "):
 		return "the server is a node of a Redis Cluster: use redis+cluster://"
 	case strings.Contains(text, "DB index is out of range"):
 		return "the server has no database of that number"
-	case !a.secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF)):
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF):
+		if a.secure {
+			return "the server closed the connection at once: if it does not speak TLS, use redis for rediss"
+		}
 		return "the server closed the connection at once: if it speaks TLS, use rediss for redis"
 	}
 	return ""

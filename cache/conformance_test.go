@@ -28,6 +28,7 @@ func TestEveryStoreKeepsTheSamePromises(t *testing.T) {
 		{"one load is of one commit", atomicLoad},
 		{"names survive rollback and other processes", namesRollBack},
 		{"a commit after a rollback is fenced", fencedAfterRollback},
+		{"a SKU that was never new is not overlooked", neverNew},
 		{"ids by bucket", idsByBucket},
 		{"expiries in order", dueInOrder},
 		{"owed", owedList},
@@ -206,7 +207,6 @@ func refusedWritesNothing(t *testing.T, b *backend) {
 func full(commit availability.Commit) availability.Commit {
 	r := &availability.Reservation{Lines: []availability.Line{{Place: availability.Place{Type: availability.GroupPlace, ID: "G"}, Quantity: 1, ExpiresAt: year2026}}}
 	changed := stocked("a", counted("L1", 99), counted("L2", 99))
-	changed.Exists = true
 	changed.Pools = []availability.PoolData{{Number: 0, Pool: availability.Pool{Members: 1, EffectiveAt: availability.None}}}
 	changed.Demand = []availability.DemandData{{Group: "G", Quantity: 1}}
 	changed.Reservations = []availability.ReservationData{{ID: "r", Reservation: r, DueAdded: []availability.Instant{year2026}}}
@@ -299,7 +299,6 @@ func exactValues(t *testing.T, b *backend) {
 func emptied(t *testing.T, b *backend) {
 	s, c := b.open(t), chain{t: t}
 	d := full(availability.Commit{}).Stocks[0]
-	d.Exists = false
 	c.commit(s, c.next(d))
 	none := availability.Cell{Location: "L1", Since: 1, CountedAt: availability.None, SafetyAt: availability.None, FuturesAt: availability.None}
 	d.Exists, d.Cells = true, []availability.Cell{none}
@@ -326,7 +325,7 @@ func long(id availability.LocationID) availability.Cell {
 func replaced(t *testing.T, b *backend) {
 	s, c := b.open(t), chain{t: t}
 	d := full(availability.Commit{}).Stocks[0]
-	d.Exists, d.Cells = false, append(d.Cells, long("L3"))
+	d.Cells = append(d.Cells, long("L3"))
 	c.commit(s, c.next(d))
 	next := availability.StockData{SKU: "a", Exists: true, Replace: true, GraphVersion: 2, Cells: []availability.Cell{counted("L9", 1)}}
 	c.commit(s, c.next(next))
@@ -337,4 +336,15 @@ func replaced(t *testing.T, b *backend) {
 	next.Replace, next.Complete, next.Reservations = false, true, []availability.ReservationData{{ID: "r", Reservation: d.Reservations[0].Reservation}}
 	equal(t, "SKU", got, next)
 	equal(t, "count", must(s.Count(t.Context(), number))(t), 1)
+}
+
+// neverNew commits a SKU as one that exists already, which it does not.
+func neverNew(t *testing.T, b *backend) {
+	s, c := b.open(t), chain{t: t}
+	d := stocked("a", counted("L1", 1))
+	d.Exists = true
+	c.commit(s, c.next(d))
+	if _, _, err := s.Load(t.Context(), number, nil, []availability.Want{{SKU: "a", All: true}}); !errors.Is(err, availability.ErrCorrupt) {
+		t.Errorf("load: %v", err)
+	}
 }

@@ -174,22 +174,17 @@ func checkShard(shard int) error {
 // Count returns how many SKUs a task has.
 func (r *Redis) Count(ctx context.Context, task int32) (int64, error) {
 	k := keysOf(r.namespace, task)
-	lengths := make([]*redis.IntCmd, availability.SKUShards)
-	err := r.retry(ctx, func(ctx context.Context) error {
-		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for shard := range lengths {
-				lengths[shard] = p.HLen(ctx, k.shard(shard))
-			}
-			return nil
-		})
+	shards := make([]string, availability.SKUShards)
+	for shard := range shards {
+		shards[shard] = k.shard(shard)
+	}
+	var n int64
+	err := r.retry(ctx, func(ctx context.Context) (err error) {
+		n, err = countScript.Run(ctx, r.client, shards).Int64()
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("counting the SKUs of task %d: %w", task, err)
-	}
-	var n int64
-	for _, length := range lengths {
-		n += length.Val()
 	}
 	return n, nil
 }

@@ -223,6 +223,8 @@ func (l *loading) unpackStock(w *availability.Want, reply []any, d *availability
 	switch text(reply[0]) {
 	case "none":
 		d.Complete = true
+	case "lost":
+		return corrupt(l.keys.stock(w.SKU), fieldGraphVersion, errVersion)
 	case "whole":
 		d.Exists, d.Complete = true, true
 		fields, values = apart(values)

@@ -92,6 +92,9 @@ func (m *Memory) Load(ctx context.Context, task int32, g *availability.Graph, wa
 	stocks := make([]availability.StockData, len(wants))
 	for i := range wants {
 		s := t.stocks[wants[i].SKU]
+		if s.lost() {
+			return nil, t.checkpoint.CommitID, fmt.Errorf("loading SKU %q of task %d: %w: %w", wants[i].SKU, task, availability.ErrCorrupt, errVersion)
+		}
 		stocks[i] = s.load(&wants[i], g)
 		for _, id := range wants[i].Reservations {
 			stocks[i].Reservations = append(stocks[i].Reservations, availability.ReservationData{ID: id, Reservation: cloneReservation(s.reservations[id])})
@@ -110,6 +113,9 @@ func (m *Memory) Read(ctx context.Context, task int32, sku availability.SKU) (av
 	}
 	return d, t.checkpoint.CommitID, ctx.Err()
 }
+
+// lost says whether the SKU was committed as one that exists, and did not.
+func (s *memoryStock) lost() bool { return !s.stored && len(s.cells)+len(s.pools)+len(s.demand) > 0 }
 
 func (s *memoryStock) load(w *availability.Want, g *availability.Graph) availability.StockData {
 	d := availability.StockData{SKU: w.SKU, Exists: s.stored, GraphVersion: s.graphVersion}

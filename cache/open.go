@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -88,6 +89,8 @@ func Open(ctx context.Context, url string, options Options) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening Redis: %w", err)
 	}
+	// The client library writes to stderr what it also returns: errors go to the caller and to OnRetry alone.
+	logging.Disable()
 	r := &Redis{client: connect(a, &options, config), namespace: options.Namespace, onRetry: options.OnRetry, where: a.String(), tasks: make(map[int32]*task)}
 	if err := r.check(ctx, a); err != nil {
 		_ = r.client.Close()

@@ -53,14 +53,17 @@ var waitAnswers = []string{
 	"ERR max number of clients",
 }
 
+// sentinelsSilent is how the client begins an error that has what each Sentinel answered.
+const sentinelsSilent = "all sentinels specified in configuration are unreachable"
+
 // transient says whether a call may succeed when it is made again. An error that is no answer of Redis comes from the
-// way to it: then nobody knows whether the call arrived.
+// way to it: then nobody knows whether the call arrived. What Sentinels answer is on that way.
 func transient(err error) bool {
 	if errors.Is(err, redis.ErrClosed) {
 		return false
 	}
-	var answer redis.Error
-	if !errors.As(err, &answer) {
+	answer, ok := errors.AsType[redis.Error](err)
+	if !ok || strings.Contains(err.Error(), sentinelsSilent) {
 		return true
 	}
 	text := answer.Error()
@@ -72,9 +75,10 @@ func transient(err error) bool {
 	return strings.Contains(text, "Script killed by user")
 }
 
-// foreign marks the answer that a key is of another type than this layout's.
+// foreign marks the answer that a key is of another type than this layout's. Older servers put words of their own before
+// what a script raised.
 func foreign(err error) error {
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+	if answer, ok := errors.AsType[redis.Error](err); ok && strings.Contains(answer.Error(), "WRONGTYPE ") {
 		return fmt.Errorf("%w: %w", availability.ErrCorrupt, err)
 	}
 	return err

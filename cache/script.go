@@ -54,8 +54,9 @@ return 'written'
 //	      SKU: count of cells (-1: the whole), their fields, count of reservations (-1: all), their ids
 //
 // It returns the head; the names, fields and values in turn, if they are not those at hand; and {what, stock, lists,
-// reservations} for each SKU. What is 'none'; 'whole', with fields and values in turn; or 'part', with values in the
-// order asked: graph version, common fields, cells. A SKU of another graph version comes whole, for it will be rebuilt.
+// reservations} for each SKU. What is 'none'; 'lost': there are fields, but no graph version; 'whole', with fields and
+// values in turn; or 'part', with values in the order asked: graph version, common fields, cells. A SKU of another graph
+// version comes whole, for it will be rebuilt.
 // Reservations are values in the order asked, or all ids and values in turn.
 var loadScript = redis.NewScript(`
 local function values(key, from, to, into)
@@ -76,6 +77,7 @@ for k = 3, #KEYS, 3 do
   local version = redis.call('HGET', KEYS[k], 'v')
   if not version then
     what = 'none'
+    if redis.call('EXISTS', KEYS[k]) == 1 then what = 'lost' end
   elseif cells < 0 or version ~= ARGV[2] then
     what, stock, lists = 'whole', redis.call('HGETALL', KEYS[k]), redis.call('HGETALL', KEYS[k + 1])
   else
@@ -102,4 +104,13 @@ return reply
 //	KEYS  checkpoint, names
 var checkpointScript = redis.NewScript(`
 return {redis.call('GET', KEYS[1]) or '', redis.call('EXISTS', KEYS[2])}
+`)
+
+// countScript adds up the lengths of hashes.
+//
+//	KEYS  the hashes
+var countScript = redis.NewScript(`
+local n = 0
+for _, key in ipairs(KEYS) do n = n + redis.call('HLEN', key) end
+return n
 `)

@@ -95,7 +95,7 @@ func (a *address) setUser(info string) error {
 	var bad [2]error
 	a.user, bad[0] = url.PathUnescape(user)
 	a.password, bad[1] = url.PathUnescape(password)
-	if bad != [2]error{} || strings.ContainsAny(info, "@:") && strings.Count(info, ":") > 1 {
+	if bad != [2]error{} || strings.Count(info, ":") > 1 {
 		return errors.New("user and password of a Redis URL must be percent-encoded where they have one of : / ? # @ %")
 	}
 	return nil
