@@ -128,6 +128,7 @@ func (c *Cell) apply(d *Delta, horizon Instant) (fresh, stale int) {
 		return 1, 0
 	case Delete:
 		return c.deleteAt(d.EffectiveAt, horizon)
+	case Update:
 	}
 	tally := func(ok bool) {
 		if ok {

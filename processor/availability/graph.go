@@ -135,7 +135,7 @@ func CheckSKU(sku string) error {
 		return errors.New("a SKU has 1 to 250 characters")
 	}
 	if strings.ContainsAny(sku, `\<>;%/:`) || strings.ContainsFunc(sku, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar }) {
-		return errors.New(`a SKU has no white space and none of \ < > ; % / :`)
+		return errors.New(`a SKU has no white space and none of \ < > ; % / :`) //nolint:staticcheck // The punctuation at its end is what it speaks of.
 	}
 	return nil
 }

@@ -15,13 +15,6 @@ type op struct {
 	graph *Graph
 }
 
-func (o op) sku() SKU {
-	if o.delta != nil {
-		return o.delta.SKU
-	}
-	return o.event.SKU
-}
-
 // answer is what an op came to.
 type answer struct {
 	outcome Outcome
