@@ -164,7 +164,7 @@ func (a *app) awaitAdoption(ctx context.Context, w *wire, version int64, f *publ
 			running := state.count(func(t *taskState) bool { return t.Member != "" })
 			if state.Members == 0 {
 				p.end()
-				fmt.Fprintf(a.err, "no processor runs; tasks adopt version %d when they start\n", version)
+				fmt.Fprintf(a.err, "no processor has joined its group; tasks adopt version %d as they start\n", version)
 				return adoptionNobody, nil
 			}
 			adopted := state.count(func(t *taskState) bool { return t.Member != "" && t.adopted(version) })

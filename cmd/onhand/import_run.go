@@ -147,12 +147,9 @@ func (f *importFile) open(file *os.File, publish bool) error {
 // read takes every line of the feed.
 func (f *importFile) read(ctx context.Context, feed *feed) error {
 	var d schemas.StockDelta
-	for {
+	for f.failure() == nil { // the caller reports it, once nothing is under way any more
 		if err := ctx.Err(); err != nil {
 			return err
-		}
-		if f.failure() != nil {
-			return nil // the caller reports it, once nothing is under way any more
 		}
 		err := feed.next(&d)
 		var bad *lineError
@@ -180,6 +177,7 @@ func (f *importFile) read(ctx context.Context, feed *feed) error {
 			}
 		}
 	}
+	return nil
 }
 
 // refuse reports a line, and ends the import where there are too many.

@@ -37,7 +37,7 @@ func kafkaOptions(c *Config, log *slog.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID("onhand"),
-		kgo.WithLogger(kslog.New(log)),
+		kgo.WithLogger(kslog.New(clientLogger(c, log))),
 		kgo.DialTimeout(connectTimeout),
 		kgo.MetadataMinAge(250 * time.Millisecond), // the default of 5 s is how long a moved leader is asked in vain
 		kgo.ConnIdleTimeout(time.Minute),
@@ -54,6 +54,27 @@ func kafkaOptions(c *Config, log *slog.Logger) ([]kgo.Opt, error) {
 	}
 	return opts, nil
 }
+
+// clientLogger lets warnings of the Kafka client through, and all of its words where debugging is on: it tells of every
+// metadata request and rebalance at the level of our own lifecycle.
+func clientLogger(c *Config, log *slog.Logger) *slog.Logger {
+	if c.level() < slog.LevelInfo {
+		return log
+	}
+	return slog.New(warnings{log.Handler()})
+}
+
+// warnings is a handler that drops what is less than a warning.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
 // sasl is how Kafka checks the password, nil if it has none.
 func (s *Security) sasl() sasl.Mechanism {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -33,8 +34,9 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
 func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
+	table := newTable("A")
 	for name, err := range map[string]error{
-		"table": newTable("A").print(full{}), "json": printJSON(full{}, 1), "line": printJSONLine(full{}, 1),
+		"table": table.print(full{}), "json": printJSON(full{}, 1), "line": printJSONLine(full{}, 1),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "no space left") {
 			t.Errorf("%s: %v", name, err)
@@ -178,6 +180,31 @@ func TestStatusSaysHowRedisStandsToKafka(t *testing.T) {
 	task.take("set by hand")
 	if task.Epoch != 2 || task.CommitSeq != 7 || task.GraphVersion != 3 || task.SweepCursor != -1 {
 		t.Errorf("%+v", task)
+	}
+}
+
+func TestKafkasClientIsSilentBelowWarnings(t *testing.T) {
+	for _, test := range []struct {
+		level string
+		want  string
+	}{{"info", "WARN"}, {"warn", "WARN"}, {"error", ""}, {"debug", "INFO WARN"}} {
+		var out strings.Builder
+		c := defaultConfig()
+		c.LogLevel, c.LogFormat = test.level, "json"
+		log := clientLogger(c, (&app{err: &out}).logger(c)).With("client", "kafka").WithGroup("g")
+		log.Info("joining")
+		log.Warn("leaving", "err", "x")
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			var entry struct{ Level, Client string }
+			if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Client != "kafka" {
+				t.Errorf("%s: %v", line, err)
+			}
+			got = append(got, entry.Level)
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("at level %s: %v, want %s", test.level, got, test.want)
+		}
 	}
 }
 

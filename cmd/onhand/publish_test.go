@@ -14,7 +14,7 @@ func TestGraphIsPublishedPlannedAndShown(t *testing.T) {
 		s.setUp()
 		file := writeFile(s.T, "graph.yaml", testGraph)
 		s.must("graph", "plan", file).want(s.T, 0, "+ location NJ-1", "+ NY-2 in EAST", "locations: 4 added; groups: 2 added; memberships: 4 added")
-		s.must("graph", "publish", file).want(s.T, 0, "version 1 is published", "no processor runs; tasks adopt version 1 when they start")
+		s.must("graph", "publish", file).want(s.T, 0, "version 1 is published", "no processor has joined its group; tasks adopt version 1 as they start")
 		s.must("graph", "publish", file, "--no-wait", "--json").want(s.T, 0, `"from": 1`, `"to": 1`, `"changes": []`, `"adoption": "not awaited"`)
 		s.must("graph", "show").want(s.T, 0, "# version 1, published", "externalReference: NJ-1", "locationType: WAREHOUSE", "sync: false")
 		var shown struct {
