@@ -59,6 +59,11 @@ empty, and is rebuilt from the log. It is for learning and for tests on one mach
 			if err != nil {
 				return err
 			}
+			for _, name := range []string{"brokers", "registry", "redis"} {
+				if cmd.Flags().Changed(name) {
+					return usagef("--%s has no meaning here: dev brings its own; `onhand run` uses those that are there", name)
+				}
+			}
 			if o.rate < 0 || o.rate > simRateMax {
 				return usagef("--rate is %g and must be 0 to %g events a second", o.rate, simRateMax)
 			}

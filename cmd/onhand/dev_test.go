@@ -316,7 +316,8 @@ func TestDevRefusesADirectoryInUse(t *testing.T) {
 }
 
 func TestDevFlagsAreChecked(t *testing.T) {
-	for flag, want := range map[string]string{"--rate=-1": "0 to 500", "--rate=501": "0 to 500", "--port-redis=70000": "65535", "--data": "needs an argument"} {
+	for flag, want := range map[string]string{"--rate=-1": "0 to 500", "--rate=501": "0 to 500", "--port-redis=70000": "65535", "--data": "needs an argument",
+		"--brokers=kafka:9092": "brings its own"} {
 		onhand(t, nil, "dev", flag).want(t, exitUsage, want)
 	}
 }
