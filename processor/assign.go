@@ -19,6 +19,9 @@ func (s *session) onAssigned(ctx context.Context, client *kgo.Client, partitions
 	client.PauseFetchPartitions(partitions)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.assigned == nil {
+		s.assigned = make(map[int32]int)
+	}
 	for _, numbers := range partitions {
 		for _, n := range numbers {
 			if s.assigned[n]++; s.assigned[n] == availability.Inputs {

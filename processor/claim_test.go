@@ -3,6 +3,7 @@ package processor_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -126,4 +127,29 @@ func TestTransactionTimeoutMustBeBelowSessionTimeout(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "below session timeout") {
 		t.Fatal(err)
 	}
+}
+
+// TestInstanceNamesAreUnique starts a second process under the name of one that runs: one of them ends, and says why.
+func TestInstanceNamesAreUnique(t *testing.T) {
+	w := newWorld(t, 1)
+	w.publish(graphOf(3, overlap()))
+	first := w.start("same")
+	w.send(w.count("c", "SKU-1", "L00", 5))
+	w.settled()
+	second := w.start("same")
+	var err error
+	select {
+	case err = <-first.done:
+		first.done <- nil
+	case err = <-second.done:
+		second.done <- nil
+	case <-time.After(20 * time.Second):
+		t.Fatal("both run")
+	}
+	if err == nil || !strings.Contains(err.Error(), "another process runs as instance same") {
+		t.Fatal(err)
+	}
+	w.send(w.count("d", "SKU-1", "L01", 5))
+	w.settled()
+	w.check()
 }

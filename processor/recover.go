@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -194,7 +195,7 @@ func (r *replay) poll(ctx context.Context, max int) ([]*kgo.Record, error) {
 		}
 		r.next[input] = min(record.Offset+1, r.end[input])
 	})
-	records := merge(r.queued[availability.Deltas], r.queued[availability.Events], max)
+	records := merge(r.queued[availability.Deltas], r.queued[availability.Events], len(r.queued[0])+len(r.queued[1]), math.MaxInt)
 	clear(r.queued[:])
 	return records, nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
@@ -83,7 +84,7 @@ func (s *session) live(ctx context.Context) error {
 // left open is ended by that, and would otherwise hold up the offsets for its whole time-out.
 func (s *session) join(ctx context.Context) error {
 	s.mu.Lock()
-	s.tasks, s.assigned, s.rebalanced = make(map[int32]*task), make(map[int32]int), false
+	s.tasks, s.assigned, s.rebalanced = make(map[int32]*task), nil, false
 	s.mu.Unlock()
 	group, err := kgo.NewGroupTransactSession(s.options()...)
 	if err != nil {
@@ -128,10 +129,14 @@ func (s *session) options() []kgo.Opt {
 		kgo.OnPartitionsLost(s.onLost),
 		kgo.ProducerLinger(o.Linger),
 		kgo.MaxBufferedRecords(outputsBuffered),
+		kgo.MaxDecompressBatchBytes(decompressBytesMax),
 		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.MetadataMinAge(250*time.Millisecond),
 	)
 }
+
+// decompressBytesMax bounds what one batch of an input may grow to: its topic takes 2 MiB compressed.
+const decompressBytesMax = 256 << 20
 
 // outputsBuffered bounds what a transaction holds unsent: 200,000 records of some 500 bytes are 100 MB.
 const outputsBuffered = 200_000
@@ -239,7 +244,9 @@ func (s *session) wake() {
 func (s *session) distribute(ctx context.Context, fetches kgo.Fetches) error {
 	var fatal error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
+		if errors.Is(p.Err, kerr.FencedInstanceID) {
+			fatal = stopped("InstanceTaken", "give each process an instance name of its own", "another process runs as instance %s", s.shared.Instance)
+		} else if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
 			fatal = errors.Join(fatal, fmt.Errorf("polling %s/%d: %w", p.Topic, p.Partition, p.Err))
 		}
 		s.mu.Lock()
@@ -251,8 +258,9 @@ func (s *session) distribute(ctx context.Context, fetches kgo.Fetches) error {
 		input := s.shared.inputOf(p.Records[0])
 		t.take(input, p.Records)
 		s.shared.obs.polled(p.Topic, p.Partition, p.HighWatermark-p.Records[len(p.Records)-1].Offset-1)
-		if t.buffered() >= 2*s.shared.BatchRecords {
+		if t.full() {
 			s.rest(t.number)
+			t.resting = true
 		}
 	})
 	return fatal
@@ -320,8 +328,9 @@ func (s *session) prepareTask(ctx context.Context, t *task) *prepared {
 		b.release()
 		return nil
 	}
-	if t.buffered()-len(records) < s.shared.BatchRecords {
+	if t.resting && t.buffered()-len(records) < s.shared.BatchRecords {
 		s.resume(t.number)
+		t.resting = false
 	}
 	return &prepared{t, b}
 }

@@ -67,6 +67,7 @@ type task struct {
 	sweep    sweep
 	expiries expiries
 
+	resting       bool      // its partitions are not fetched: the buffer is full
 	retryAt       time.Time // not before this time again, after a passing error
 	registryAsked time.Time // since when the registry cannot be asked for what the next record needs
 	lastCommit    time.Time
@@ -122,6 +123,24 @@ func (t *task) expected(input int) int64 {
 	return t.folded.Offsets[input]
 }
 
+// full says whether no more records shall be fetched for the task for now.
+func (t *task) full() bool {
+	if t.buffered() >= 2*t.shared.BatchRecords {
+		return true
+	}
+	bytes := 0
+	for _, b := range t.buffer {
+		for _, r := range b {
+			bytes += len(r.Value)
+		}
+	}
+	return bytes >= 2*batchBytesMax
+}
+
+// batchBytesMax bounds the values of a batch: eight of the largest, or 2,000 of 2 KB. A buffer holds two batches and what
+// one fetch brings.
+const batchBytesMax = 8 << 20
+
 // buffered is how many records wait.
 func (t *task) buffered() int { return len(t.buffer[0]) + len(t.buffer[1]) }
 
@@ -151,13 +170,14 @@ func (t *task) writes() *committer {
 
 // next returns up to max records of the buffers in the order of their timestamps; they stay there until they are folded.
 func (t *task) next(max int) []*kgo.Record {
-	return merge(t.buffer[availability.Deltas], t.buffer[availability.Events], max)
+	return merge(t.buffer[availability.Deltas], t.buffer[availability.Events], max, batchBytesMax)
 }
 
-// merge puts the records of both inputs in the order of their timestamps, of equal ones the delta first, up to max.
-func merge(d, e []*kgo.Record, max int) []*kgo.Record {
+// merge puts the records of both inputs in the order of their timestamps, of equal ones the delta first, up to max of them and up to the
+// one that reaches bytesMax of values.
+func merge(d, e []*kgo.Record, max, bytesMax int) []*kgo.Record {
 	merged := make([]*kgo.Record, 0, min(max, len(d)+len(e)))
-	for len(merged) < max && len(d)+len(e) > 0 {
+	for bytes := 0; len(merged) < max && bytes < bytesMax && len(d)+len(e) > 0; bytes += len(merged[len(merged)-1].Value) {
 		if len(e) == 0 || len(d) > 0 && !e[0].Timestamp.Before(d[0].Timestamp) {
 			merged, d = append(merged, d[0]), d[1:]
 		} else {
