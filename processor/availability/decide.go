@@ -336,9 +336,9 @@ func (s *Stock) trial(from, to Place, q Quantity) (undo func()) {
 	return func() { second(); first() }
 }
 
-// soundAt says whether every set of groups that contains the place keeps its promises, and names a group of one that
-// does not.
-func (f *Folder) soundAt(s *Stock, p Place, fulfill bool) (bool, int32) {
+// soundAt says whether every set of groups that contains the place keeps its promises, and names a group of the one that
+// lacks most.
+func (f *Folder) soundAt(s *Stock, p Place, fulfill bool) (sound bool, limit int32) {
 	var groups []int32
 	if p.Type == GroupPlace {
 		groups = []int32{s.graph.group(GroupID(p.ID))}
@@ -349,10 +349,12 @@ func (f *Folder) soundAt(s *Stock, p Place, fulfill bool) (bool, int32) {
 		return true, -1
 	}
 	promises := f.promisesOf(s, s.graph.groups[groups[0]].part, fulfill)
+	limit = -1
+	var least Quantity
 	for _, g := range groups {
-		if promises.available(g) < 0 {
-			return false, g
+		if left := promises.available(g); left < least {
+			least, limit = left, g
 		}
 	}
-	return true, -1
+	return limit < 0, limit
 }

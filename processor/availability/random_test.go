@@ -20,10 +20,15 @@ func eachCase(t *testing.T, ordinary int, run func(t *testing.T, r *rand.Rand)) 
 		n = *cases
 	}
 	t.Logf("seed %d, %d cases", *seed, n)
-	for i := range uint64(n) {
-		run(t, rand.New(rand.NewPCG(*seed+i, 0)))
+	at := *seed
+	defer func() { // A case that fails ends the test where it stands.
 		if t.Failed() {
-			t.Fatalf("case %d; replay it: go test ./processor/availability -run '^%s$' -seed=%d -cases=1", i, t.Name(), *seed+i)
+			t.Logf("replay the case: go test ./processor/availability -run '^%s$' -seed=%d -cases=1", t.Name(), at)
+		}
+	}()
+	for ; at < *seed+uint64(n); at++ {
+		if run(t, rand.New(rand.NewPCG(at, 0))); t.Failed() {
+			return
 		}
 	}
 }
