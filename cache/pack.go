@@ -21,7 +21,7 @@ const epoch availability.Instant = 1577836800 * availability.Second
 
 var (
 	errChecksum = errors.New("checksum does not match")
-	errFormat   = errors.New("format is not known")
+	errFormat   = errors.New("format is not known to this version of onhand")
 	errLength   = errors.New("length does not match")
 	errContent  = errors.New("content makes no sense")
 )

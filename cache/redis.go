@@ -13,7 +13,8 @@ import (
 // Redis is the state of tasks in a Redis server, behind Sentinels, or in a Redis Cluster. Open returns it.
 //
 // Every call waits for a Redis that does not answer or cannot answer yet, with a bounded pause between attempts, until
-// its ctx ends; Options.OnRetry hears why. The error then wraps that of ctx, and the last answer.
+// its ctx ends; Options.OnRetry hears why. The error then wraps that of ctx, and the last answer. A command on its way
+// ends with the deadline of ctx, or Options.Timeout after ctx was cancelled.
 type Redis struct {
 	client    redis.UniversalClient
 	namespace string

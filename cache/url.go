@@ -61,12 +61,13 @@ func (a *address) String() string {
 
 // parseURL takes a URL apart. Its errors quote nothing that could be a secret.
 func parseURL(text string) (*address, error) {
-	scheme, rest, ok := strings.Cut(text, "://")
+	scheme, rest, _ := strings.Cut(text, "://")
 	a := new(address)
 	plain, secure := strings.CutPrefix(scheme, "rediss")
 	if secure {
 		a.secure, scheme = true, "redis"+plain
 	}
+	var ok bool
 	if a.deployment, ok = schemes[scheme]; !ok {
 		return nil, errors.New("a Redis URL begins with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://")
 	}

@@ -1,0 +1,294 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"onhand/processor/availability"
+)
+
+// realURL returns the URL of a real server, or nothing if there is none.
+func realURL(t *testing.T, name string) string {
+	url := os.Getenv(realServers[name])
+	if url != "" {
+		used(t, name)
+	}
+	return url
+}
+
+// TestShortMemoryStopsACommitBeforeItWrites gives Redis less memory than it has in use. A commit that begins with a
+// deletion is then written as a whole, any other not at all.
+func TestShortMemoryStopsACommitBeforeItWrites(t *testing.T) {
+	url := realURL(t, "redis")
+	if url == "" {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	s := openRedis(t, url, Options{OnRetry: func(error) { cancel() }})
+	c := chain{t: t}
+	c.commit(s, c.next(stocked("a", counted("L1", 5))))
+	before := dump(t, s)
+	t.Cleanup(func() { s.client.ConfigSet(context.WithoutCancel(ctx), "maxmemory", "0") })
+	short := func(bytes string) {
+		if err := s.client.ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	short("1")
+	commit := full(*c.next(stocked("z", long("L1"))))
+	if err := s.Commit(ctx, number, &commit); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("a commit: %v", err)
+	}
+	if !reflect.DeepEqual(dump(t, s), before) {
+		t.Error("a commit that was refused has written")
+	}
+	slices.Reverse(commit.Stocks) // now it begins with the SKU that is replaced
+	err := s.Commit(t.Context(), number, &commit)
+	short("0")
+	if err != nil {
+		t.Errorf("a commit that begins with a deletion: %v", err)
+	}
+	equal(t, "stock", c.whole(s, "z")[0].Cells, []availability.Cell{long("L1")})
+	equal(t, "count", must(s.Count(t.Context(), number))(t), 3)
+}
+
+// counter commits a growing number to two SKUs as a task does: it goes on from the checkpoint when it is fenced.
+type counter struct {
+	t      *testing.T
+	s      *Redis
+	at     availability.Checkpoint
+	fenced int
+}
+
+func (c *counter) step(ctx context.Context) {
+	c.t.Helper()
+	next := availability.Checkpoint{CommitID: availability.CommitID([]byte(fmt.Sprintf("%016d", time.Now().UnixNano()%1e15))), CommitSeq: c.at.CommitSeq + 1}
+	n := int(next.CommitSeq)
+	commit := &availability.Commit{Expect: c.at.CommitID, Checkpoint: next, Stocks: []availability.StockData{
+		stocked("a", counted("L1", n)), stocked("b", counted("L1", n)), stocked(availability.SKU(fmt.Sprint("new ", n)), counted("L1", n)),
+	}, IDs: []availability.IDBatch{{Bucket: int64(n), IDs: []uint64{uint64(n)}}}}
+	switch err := c.s.Commit(ctx, number, commit); {
+	case err == nil:
+		c.at = next
+	case errors.Is(err, availability.ErrFenced):
+		c.fenced++
+		c.s.Forget(number)
+		if c.at, err = c.s.Checkpoint(ctx, number); err != nil {
+			c.t.Fatal(err)
+		}
+	default:
+		c.t.Fatal(err)
+	}
+}
+
+// check compares everything that was committed with the checkpoint.
+func (c *counter) check() {
+	c.t.Helper()
+	n := int(c.at.CommitSeq)
+	skus := []availability.Want{{SKU: "a", All: true}, {SKU: "b", All: true}}
+	for i := range min(n, WantsMax-2) {
+		skus = append(skus, availability.Want{SKU: availability.SKU(fmt.Sprint("new ", i+1)), All: true})
+	}
+	stocks, id, err := c.s.Load(c.t.Context(), number, nil, skus)
+	if err != nil || id != c.at.CommitID {
+		c.t.Fatalf("loaded of commit %s, not of %s: %v", id, c.at.CommitID, err)
+	}
+	for i, d := range stocks {
+		want := n
+		if i >= 2 {
+			want = i - 1
+		}
+		equal(c.t, string(d.SKU), d.Cells, []availability.Cell{counted("L1", want)})
+	}
+	ids := must(c.s.IDs(c.t.Context(), number))(c.t)
+	equal(c.t, "buckets of ids", len(ids), n)
+	for _, b := range ids {
+		equal(c.t, "ids of a bucket", b.IDs, []uint64{uint64(b.Bucket)})
+	}
+}
+
+// TestCommitsGoOnThroughAFailover promotes a replica while a task commits.
+func TestCommitsGoOnThroughAFailover(t *testing.T) {
+	for name, promote := range map[string]func(*testing.T, *Redis, *address){"redis-sentinel": promoteBySentinel, "redis-cluster": promoteInCluster} {
+		url := realURL(t, name)
+		if url == "" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			a, err := parseURL(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			retries := map[string]int{}
+			s := openRedis(t, url, Options{Timeout: time.Second, OnRetry: func(err error) { retries[strings.Fields(err.Error())[0]]++ }})
+			before := masterOf(t, s)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			c := &counter{t: t, s: s}
+			for range 50 {
+				c.step(ctx)
+			}
+			promote(t, s, a)
+			for masterOf(t, s) == before {
+				c.step(ctx)
+			}
+			for range 50 {
+				c.step(ctx)
+			}
+			c.check()
+			t.Logf("%d commits, %d fenced, retries %v", c.at.CommitSeq, c.fenced, retries)
+		})
+	}
+}
+
+// masterOf names the server that has the task's keys, nothing if it does not answer.
+func masterOf(t *testing.T, s *Redis) string {
+	if c, ok := s.client.(*redis.ClusterClient); ok {
+		node, err := c.MasterForKey(t.Context(), keysOf(s.namespace, number).checkpoint())
+		if err != nil {
+			return ""
+		}
+		return node.Options().Addr
+	}
+	return field(s.client.Info(t.Context(), "server").Val(), "run_id")
+}
+
+func promoteBySentinel(t *testing.T, _ *Redis, a *address) {
+	guard := redis.NewSentinelClient(&redis.Options{Addr: a.hosts[0]})
+	defer guard.Close()
+	await(t, "a failover", func() bool { return guard.Failover(t.Context(), a.master).Err() == nil })
+}
+
+func promoteInCluster(t *testing.T, s *Redis, _ *address) {
+	cluster, ok := s.client.(*redis.ClusterClient)
+	if !ok {
+		t.Fatal("no cluster")
+	}
+	master := masterOf(t, s)
+	await(t, "a failover", func() bool {
+		return cluster.ForEachSlave(t.Context(), func(ctx context.Context, node *redis.Client) error {
+			info := node.Info(ctx, "replication").Val()
+			if field(info, "master_host")+":"+field(info, "master_port") != master {
+				return nil
+			}
+			return node.ClusterFailover(ctx).Err()
+		}) == nil
+	})
+}
+
+// await asks until something is so, for half a minute at most.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !so(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come about", what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestCommitsGoOnWhileTheirSlotMoves moves a task's slot to another node key by key while the task commits. A key that a
+// script does not declare would be written where it is read no more.
+func TestCommitsGoOnWhileTheirSlotMoves(t *testing.T) {
+	url := realURL(t, "redis-cluster")
+	if url == "" {
+		return
+	}
+	retries := map[string]int{}
+	s := openRedis(t, url, Options{OnRetry: func(err error) { retries[strings.Fields(err.Error())[0]]++ }})
+	cluster, ok := s.client.(*redis.ClusterClient)
+	if !ok {
+		t.Fatal("no cluster")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := &counter{t: t, s: s}
+	for range 300 {
+		c.step(ctx)
+	}
+	done := make(chan error, 1)
+	go func() { done <- moveSlot(ctx, cluster, keysOf(s.namespace, number).checkpoint()) }()
+	for moving := true; moving; c.step(ctx) {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			moving = false
+		default:
+		}
+	}
+	for range 20 {
+		c.step(ctx)
+	}
+	c.check()
+	if c.fenced > 0 {
+		t.Errorf("%d commits were fenced", c.fenced)
+	}
+	t.Logf("%d commits, retries %v", c.at.CommitSeq, retries)
+}
+
+// moveSlot moves the slot of a key to another master as redis-cli --cluster reshard does.
+func moveSlot(ctx context.Context, cluster *redis.ClusterClient, key string) error {
+	slot, err := cluster.ClusterKeySlot(ctx, key).Result()
+	if err != nil {
+		return err
+	}
+	source, err := cluster.MasterForKey(ctx, key)
+	if err != nil {
+		return err
+	}
+	var target *redis.Client
+	nodes := make(chan *redis.Client, 16)
+	if err := cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error { nodes <- node; return nil }); err != nil {
+		return err
+	}
+	for close(nodes); target == nil || target.Options().Addr == source.Options().Addr; {
+		if target = <-nodes; target == nil {
+			return errors.New("the cluster has one master")
+		}
+	}
+	from, err := source.Do(ctx, "CLUSTER", "MYID").Text()
+	if err != nil {
+		return err
+	}
+	to, err := target.Do(ctx, "CLUSTER", "MYID").Text()
+	if err != nil {
+		return err
+	}
+	if err := target.Do(ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", from).Err(); err != nil {
+		return err
+	}
+	if err := source.Do(ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", to).Err(); err != nil {
+		return err
+	}
+	host, port, _ := strings.Cut(target.Options().Addr, ":")
+	for {
+		keys, err := source.ClusterGetKeysInSlot(ctx, int(slot), 3).Result()
+		if err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			break
+		}
+		args := []any{"MIGRATE", host, port, "", 0, 5000, "KEYS"}
+		for _, key := range keys {
+			args = append(args, key)
+		}
+		if err := source.Do(ctx, args...).Err(); err != nil {
+			return err
+		}
+	}
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		return node.Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to).Err()
+	})
+}
