@@ -73,6 +73,11 @@ const stateEvery = time.Second
 // file reads one file to its end, and publishes its records if asked to.
 func (m *importer) file(ctx context.Context, name string, publish bool) (err error) {
 	f := &importFile{importer: m, name: name, size: -1, saved: time.Now()}
+	if publish {
+		if f.writer, err = m.wire.writer(ctx, "stock-deltas"); err != nil {
+			return err
+		}
+	}
 	if name == "-" {
 		f.name, f.reader = "standard input", &countingReader{reader: m.app.in}
 	} else {
@@ -85,11 +90,6 @@ func (m *importer) file(ctx context.Context, name string, publish bool) (err err
 			return err
 		}
 	}
-	if publish {
-		if f.writer, err = m.wire.writer(ctx, "stock-deltas"); err != nil {
-			return err
-		}
-	}
 	f.bar = newByteProgress(m.app.err, f.name, f.size)
 	defer f.bar.end()
 	feed, err := newFeed(f.reader, m.rules)
@@ -99,10 +99,15 @@ func (m *importer) file(ctx context.Context, name string, publish bool) (err err
 	f.pending.Wait()
 	f.bar.end()
 	err = errors.Join(err, f.failure())
+	err = f.explain(err)
 	if f.statePath == "" {
-		return f.explain(err)
+		return err
 	}
-	return errors.Join(f.explain(err), f.save())
+	saved := f.save()
+	if saved != nil && errors.Is(err, context.Canceled) {
+		return saved // an interruption says nothing more, this does
+	}
+	return errors.Join(err, saved)
 }
 
 // open finds out what the file is, and where an earlier run of it has ended.
@@ -141,7 +146,7 @@ func (f *importFile) open(file *os.File, publish bool) error {
 		fmt.Fprintf(f.app.err, "%s: going on after line %d; --restart begins anew\n", f.name, f.state.Line)
 	}
 	f.acks.last = f.state.Line
-	return nil
+	return f.state.save(f.statePath) // known to work before anything is published
 }
 
 // read takes every line of the feed.

@@ -127,6 +127,7 @@ func TestImportReadsSeveralFilesGzipAndStandardInput(t *testing.T) {
 		{[]string{"import"}, exitUsage, "wants FILE…"},
 		{[]string{"import", "/nowhere"}, exitFailure, "reading /nowhere: no such file"},
 		{[]string{"import", t.TempDir()}, exitFailure, "it is a directory"},
+		{[]string{"import", "--state", "/nowhere/state", two}, exitFailure, "writing the progress: "},
 		{[]string{"import", "-", "-"}, exitUsage, "give - once"},
 		{[]string{"import", "--check-first", "-"}, exitUsage, "--check-first reads twice"},
 		{[]string{"import", "--state", "x", one, two}, exitUsage, "--state is for one FILE"},

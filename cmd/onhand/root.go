@@ -26,9 +26,6 @@ type app struct {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
 		err = hinted(&usageError{err}, "`onhand help` lists the commands")
@@ -69,6 +66,9 @@ order. "onhand config print" shows them all and where each comes from.`,
 	root.SetHelpCommandGroupID(groupLook)
 	root.SetCompletionCommandGroupID(groupLook)
 	root.AddCommand(commands(a)...)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	// cobra would add them at the call; whoever walks the tree before shall find them.
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
