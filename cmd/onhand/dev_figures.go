@@ -33,14 +33,14 @@ func (b *devBoard) latencies(now time.Time) []time.Duration {
 }
 
 // devLatencyWindow is the time over which percentiles are taken.
-const devLatencyWindow = 30 * time.Second
+const devLatencyWindow = 10 * time.Second
 
 // devFigures are the numbers of the foot of the view.
 type devFigures struct {
 	events, updates   float64 // a second, over the last ten
 	eventsSum         int64
 	updatesSum        int64
-	p50, p99          time.Duration // of the last half minute; zero: nothing was updated
+	p50, p99          time.Duration // of the last ten seconds; zero: nothing was updated
 	letters, refusals int64
 	skipped           int
 	progress          devProgress

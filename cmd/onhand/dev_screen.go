@@ -107,25 +107,21 @@ type devScreen struct {
 // Sequences of a terminal: the alternate screen keeps what stood there before, the cursor would only blink about, and
 // lines are cut here rather than wrapped there.
 const (
-	screenEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
+	screenEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 	screenLeave = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 )
 
 func (s *devScreen) enter() error { return s.send(screenEnter) }
 func (s *devScreen) leave() error { return s.send(screenLeave) }
 
-// draw shows the lines, the first at the top. Another size than before draws all afresh.
+// draw shows the lines, the first at the top, as many as the screen has. Another size than before draws all afresh, line
+// by line: some terminals keep what a clearing of the screen takes away, and show it again at the end.
 func (s *devScreen) draw(lines []string, width, height int) error {
 	var b strings.Builder
 	if width != s.width || height != s.height {
-		b.WriteString("\x1b[2J")
 		s.lines, s.width, s.height = nil, width, height
 	}
-	for i := range max(len(lines), len(s.lines)) {
-		line := ""
-		if i < len(lines) {
-			line = lines[i]
-		}
+	for i, line := range lines {
 		if i < len(s.lines) && s.lines[i] == line {
 			continue
 		}
