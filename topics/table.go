@@ -155,7 +155,7 @@ func (n Names) ProducerOpts() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.Lz4Compression()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1), kgo.Lz4Compression()), // the fastest zstd: half the time for a few percent more bytes
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 			if bytesMax := batchBytesMax[topic]; bytesMax > 0 {
 				return bytesMax
