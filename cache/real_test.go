@@ -61,21 +61,26 @@ func TestShortMemoryStopsACommitBeforeItWrites(t *testing.T) {
 	equal(t, "count", must(s.Count(t.Context(), number))(t), 3)
 }
 
-// counter commits a growing number to two SKUs as a task does: it goes on from the checkpoint when it is fenced.
+const counterBuckets = 40
+
+// counter commits a growing number to two SKUs and to a new one, and appends it to a bucket of ids, as a task does: it
+// goes on from the checkpoint when it is fenced.
 type counter struct {
-	t      *testing.T
-	s      *Redis
-	at     availability.Checkpoint
-	fenced int
+	t       *testing.T
+	s       *Redis
+	at      availability.Checkpoint
+	idsOnly int64 // from this number on only ids are committed; 0: never
+	fenced  int
 }
 
 func (c *counter) step(ctx context.Context) {
 	c.t.Helper()
 	next := availability.Checkpoint{CommitID: availability.CommitID([]byte(fmt.Sprintf("%016d", time.Now().UnixNano()%1e15))), CommitSeq: c.at.CommitSeq + 1}
 	n := int(next.CommitSeq)
-	commit := &availability.Commit{Expect: c.at.CommitID, Checkpoint: next, Stocks: []availability.StockData{
-		stocked("a", counted("L1", n)), stocked("b", counted("L1", n)), stocked(availability.SKU(fmt.Sprint("new ", n)), counted("L1", n)),
-	}, IDs: []availability.IDBatch{{Bucket: int64(n), IDs: []uint64{uint64(n)}}}}
+	commit := &availability.Commit{Expect: c.at.CommitID, Checkpoint: next, IDs: []availability.IDBatch{{Bucket: int64(n % counterBuckets), IDs: []uint64{uint64(n)}}}}
+	if c.idsOnly == 0 || next.CommitSeq < c.idsOnly {
+		commit.Stocks = []availability.StockData{stocked("a", counted("L1", n)), stocked("b", counted("L1", n)), stocked(availability.SKU(fmt.Sprint("new ", n)), counted("L1", n))}
+	}
 	switch err := c.s.Commit(ctx, number, commit); {
 	case err == nil:
 		c.at = next
@@ -94,26 +99,34 @@ func (c *counter) step(ctx context.Context) {
 func (c *counter) check() {
 	c.t.Helper()
 	n := int(c.at.CommitSeq)
+	stocks := n
+	if c.idsOnly > 0 {
+		stocks = min(n, int(c.idsOnly)-1)
+	}
 	skus := []availability.Want{{SKU: "a", All: true}, {SKU: "b", All: true}}
-	for i := range min(n, WantsMax-2) {
+	for i := range min(stocks, WantsMax-2) {
 		skus = append(skus, availability.Want{SKU: availability.SKU(fmt.Sprint("new ", i+1)), All: true})
 	}
-	stocks, id, err := c.s.Load(c.t.Context(), number, nil, skus)
+	got, id, err := c.s.Load(c.t.Context(), number, nil, skus)
 	if err != nil || id != c.at.CommitID {
 		c.t.Fatalf("loaded of commit %s, not of %s: %v", id, c.at.CommitID, err)
 	}
-	for i, d := range stocks {
-		want := n
+	for i, d := range got {
+		want := stocks
 		if i >= 2 {
 			want = i - 1
 		}
 		equal(c.t, string(d.SKU), d.Cells, []availability.Cell{counted("L1", want)})
 	}
-	ids := must(c.s.IDs(c.t.Context(), number))(c.t)
-	equal(c.t, "buckets of ids", len(ids), n)
-	for _, b := range ids {
-		equal(c.t, "ids of a bucket", b.IDs, []uint64{uint64(b.Bucket)})
+	var ids, want []uint64
+	for _, b := range must(c.s.IDs(c.t.Context(), number))(c.t) {
+		ids = append(ids, b.IDs...)
 	}
+	for i := range n {
+		want = append(want, uint64(i+1))
+	}
+	slices.Sort(ids)
+	equal(c.t, "ids", ids, want)
 }
 
 // TestCommitsGoOnThroughAFailover promotes a replica while a task commits.
@@ -215,6 +228,8 @@ func TestCommitsGoOnWhileTheirSlotMoves(t *testing.T) {
 	for range 300 {
 		c.step(ctx)
 	}
+	// A commit of many keys waits until all of them are on one side; one of few keys runs in between.
+	c.idsOnly = 301
 	done := make(chan error, 1)
 	go func() { done <- moveSlot(ctx, cluster, keysOf(s.namespace, number).checkpoint()) }()
 	for moving := true; moving; c.step(ctx) {
