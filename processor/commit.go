@@ -13,7 +13,7 @@ import (
 const commitsWaiting = 2
 
 // committer writes the published batches of one claim to the store, in order, behind the publishing. Its goroutine is
-// started by start and ended by close.
+// started by start and ended by close or abandon, or with the task.
 //
 // The next commit's Expect is the id of the one before, so a chain of commits needs no answer in between; when one is
 // fenced, all after it are.
@@ -44,9 +44,17 @@ func (c *committer) start(ctx context.Context) {
 	go func() {
 		defer c.cancel()
 		defer close(c.done)
-		for commit := range c.queue {
-			if c.failed() == nil {
-				c.write(ctx, commit)
+		for {
+			select {
+			case commit, more := <-c.queue:
+				if !more {
+					return
+				}
+				if c.failed() == nil {
+					c.write(ctx, commit)
+				}
+			case <-ctx.Done():
+				return
 			}
 		}
 	}()
@@ -140,10 +148,7 @@ func (c *committer) close(ctx context.Context) bool {
 }
 
 // abandon ends the committer without waiting: what it was to write is replayed by the next claim.
-func (c *committer) abandon() {
-	c.cancel()
-	close(c.queue)
-}
+func (c *committer) abandon() { c.cancel() }
 
 func newCommitID() (id availability.CommitID) {
 	_, _ = rand.Read(id[:]) // never fails, says crypto/rand
