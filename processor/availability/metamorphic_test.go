@@ -2,6 +2,7 @@ package availability
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -32,9 +33,10 @@ var variants = []variant{
 // with repeats, with decisions standing, and with stocks that are loaded in part.
 //
 // Generated: as in TestModel. Compared, with a run of one operation per batch: the answers; in the end all levels, as they
-// are and as changes published them; the lines of every reservation; after a replay, the answer to every request again.
+// are and as changes published them; the lines of every reservation; the sums in the store with its cells and lines; after
+// a replay, the answer to every request again.
 //
-// Replay of a failure: see its message.
+// Replay: go test ./processor/availability -run '^TestAnySplitIsTheSame$' -seed=N -cases=1
 func TestAnySplitIsTheSame(t *testing.T) {
 	eachCase(t, 1000, func(t *testing.T, r *rand.Rand) {
 		ops := newGenerator(r).scenario(20 + r.IntN(20))
@@ -135,6 +137,10 @@ func (v *variant) compare(t *testing.T, w, base *world) {
 				t.Errorf("%s: one store has %s, one has not", v.name, sku)
 			}
 			continue
+		}
+		d := w.store.load(&Want{SKU: sku, All: true, Reservations: slices.Sorted(maps.Keys(l.reservations))})
+		if a := w.folder.Audit(&d); len(a.Pools)+len(a.Reserved) > 0 {
+			t.Errorf("%s: what the store has of %s is not what its cells and reservations come to: %+v", v.name, sku, a)
 		}
 		for id, r := range k.reservations {
 			if s := l.reservations[id]; s == nil || !slices.Equal(r.Lines, s.Lines) || !slices.Equal(k.dueOf(id), l.dueOf(id)) {
