@@ -10,8 +10,9 @@ import (
 //
 // Generated: graphs of 2–7 locations and 2–7 overlapping groups, some of them disabled, unsynced, taking no stock, leaving
 // or returning; 12–40 stock and reservation events of two SKUs at few dates, with repeats and with what breaks a rule.
-// Compared, after every event: its outcome; after every batch, of three on average: all levels, the changes as the exact difference, the
-// expiries that the store watches. Nothing is generated that merging, the horizon or the window would show in.
+// Compared, after every event: its outcome; after every batch, of three on average: all levels, the changes as the exact
+// difference, the expiries that the store watches. Nothing is generated that merging, the horizon or the window would show
+// in.
 //
 // Replay: go test ./processor/availability -run '^TestModel$' -seed=N -cases=1. The long run: -cases=1000000 -timeout=0.
 func TestModel(t *testing.T) {
