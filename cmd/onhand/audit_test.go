@@ -221,8 +221,8 @@ func TestAuditRaisesNoFalseAlarm(t *testing.T) {
 				s.Errorf("%+v", r)
 			}
 		}
-		kept := s.remember()
-		time.Sleep(200 * time.Millisecond) // traffic that Redis will have forgotten
+		kept, version := s.remember(), s.levels("SKU-0")["NJ-1"].Version
+		eventually(s.T, "there is traffic that Redis will have forgotten", func() bool { return s.levels("SKU-0")["NJ-1"].Version > version+10 })
 		stop()
 		s.status(0)
 		s.audit(0)
