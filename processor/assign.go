@@ -52,6 +52,21 @@ func (s *session) onLost(_ context.Context, _ *kgo.Client, partitions map[string
 	}
 }
 
+// blockedMax is how long a rebalance waits for the transaction under way.
+const blockedMax = 2 * time.Second
+
+// onBlocked is called when a callback waits for the poll loop. Where the member was lost, the end of a transaction waits for
+// a heartbeat that nobody sends any more, and the callback that would tell it so waits for the poll loop: it is cut.
+func (s *session) onBlocked(ctx context.Context, _ *kgo.Client) {
+	s.mu.Lock()
+	giveUp := s.giveUp
+	s.mu.Unlock()
+	pause(ctx, blockedMax)
+	if giveUp != nil {
+		giveUp()
+	}
+}
+
 func (s *session) remove(partitions map[string][]int32) map[int32]*task {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"onhand/cache"
 )
 
@@ -112,5 +114,30 @@ func TestMembersShareThePartitions(t *testing.T) {
 	}
 	traffic.send(40)
 	w.settled()
+	w.check()
+}
+
+// TestReturnsAfterBeingLost freezes a member for longer than its session lasts, so that the group forgets it in the middle
+// of its work; it comes back by itself, soon.
+func TestReturnsAfterBeingLost(t *testing.T) {
+	w := newWorld(t, 2)
+	w.publish(graphOf(4, trafficGroups()))
+	traffic := newTraffic(w, seed())
+	w.start("a")
+	traffic.send(30)
+	w.settled()
+	admin := kadm.NewClient(w.client)
+	for range 3 {
+		traffic.send(20)
+		left, err := admin.LeaveGroup(t.Context(), kadm.LeaveGroup(w.names.ConsumerGroup()).Reason("thrown out by a test").InstanceIDs("a-0"))
+		w.must(err)
+		w.must(left.Error())
+		began := time.Now()
+		traffic.send(20)
+		w.settled()
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("back after %s", took)
+		}
+	}
 	w.check()
 }

@@ -33,7 +33,8 @@ type session struct {
 	assigned   map[int32]int   // inputs assigned, by partition
 	rebalanced bool            // since the last transaction
 	wakePoll   context.CancelFunc
-	turned     time.Time // when the loop last came round
+	giveUp     context.CancelFunc // ends the transaction under way
+	turned     time.Time          // when the loop last came round
 
 	background sync.WaitGroup // claims, recoveries and the watch
 }
@@ -127,6 +128,7 @@ func (s *session) options() []kgo.Opt {
 		kgo.OnPartitionsAssigned(s.onAssigned),
 		kgo.OnPartitionsRevoked(s.onRevoked),
 		kgo.OnPartitionsLost(s.onLost),
+		kgo.OnPartitionsCallbackBlocked(s.onBlocked),
 		kgo.ProducerLinger(o.Linger),
 		kgo.MaxBufferedRecords(outputsBuffered),
 		kgo.MaxDecompressBatchBytes(decompressBytesMax),
@@ -358,6 +360,9 @@ func (s *session) react(t *task, err error) {
 func (s *session) publish(ctx context.Context, batches []*prepared) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shared.TransactionTimeout)
 	defer cancel()
+	s.mu.Lock()
+	s.giveUp = cancel
+	s.mu.Unlock()
 	defer func() {
 		for _, b := range batches {
 			b.batch.release()
