@@ -21,20 +21,20 @@ func newAuditCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Recompute every level and compare with Redis and with the topic",
-		Long: `Recompute every pool, group and level from the location balances and every reserved quantity from the open reservations,
-and compare them with what Redis holds and with the newest record of each key in availability-updates. It reads only, and
-runs beside live traffic:
+		Long: `Recompute every pool, group and level from the location balances, and every reserved quantity from the open
+reservations, and compare them with what Redis holds and with the newest record of each key in
+availability-updates. It reads only, and runs beside live traffic:
 
-A SKU is read from Redis in one step, as it was after some commit of its task. Since a task publishes before it writes to
-Redis, the topic then holds every level up to that commit; it is read to the end it has after the read of Redis. A level is
-compared with the newest record of its key that is not newer than that commit: Redis may trail the topic, never lead it. The
-commit is known by the checkpoints before and after; where records fall between the two, or none is left that is old enough,
-the SKU is read again. So is one that differs: a difference is told only if it is there a second time. A SKU that was not yet
-swept to the newest location graph is compared as of the graph it was computed with. While a task recovers from a Redis that
-has forgotten writes, or publishes again what was forgotten, its SKUs wait. What cannot be settled within --wait is named.
+A SKU is read from Redis in one step, as some commit of its task left it. A task publishes before it writes to
+Redis, so the topic, read on to its end after that, holds every level up to that commit: Redis may trail the topic,
+never lead it. A level is compared with the newest record of its key that is not newer than the commit, which the
+checkpoints before and after the read tell; where a record falls between the two, or none old enough is left, the
+SKU is read again. So is one that differs: a difference is told only if it is there a second time. A SKU that was
+not yet swept to the newest location graph is compared as of the graph it was computed with. While a task recovers
+what Redis has forgotten, its SKUs wait. What cannot be compared within --wait is named.
 
-Exit codes: 0 no differences, 1 differences, 2 it could not look, or not at all SKUs. It remembers the newest record of each
-key, of one task at a time: at most some 400 MB of memory.`,
+Exit codes: 0 no differences; 1 differences; 2 it could not look, or not at every SKU. It remembers the newest
+record of each key, of one task at a time: at most some 400 MB of memory.`,
 		Example: `  onhand audit
   onhand audit --sku SHIRT-M-BLUE
   onhand audit --task 3,17 --sample 5% --json | jq '.differences[]'`,
@@ -42,7 +42,7 @@ key, of one task at a time: at most some 400 MB of memory.`,
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.skus, "sku", nil, "only these SKUs, several separated by commas")
-	flags.Int32SliceVar(&f.tasks, "task", nil, "only the SKUs of these tasks (partition numbers), several separated by commas")
+	flags.Int32SliceVar(&f.tasks, "task", nil, "only the SKUs of these tasks (partition `numbers`), several separated by commas")
 	flags.StringVar(&f.sample, "sample", "100%", "only so many of the SKUs, others at each run; of no effect on those named")
 	flags.DurationVar(&f.wait, "wait", 30*time.Second, "how long to read SKUs of a task again that cannot be compared yet, with unit")
 	asJSON := addJSONFlag(cmd)
@@ -142,7 +142,7 @@ func (a *app) audit(ctx context.Context, c *Config, f *auditFlags) (*auditReport
 	if err != nil {
 		return nil, err
 	}
-	defer store.Close()
+	defer closeRead(store)
 	tasks, err := f.tasksOf(w.partitions)
 	if err != nil {
 		return nil, err

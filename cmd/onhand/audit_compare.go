@@ -17,9 +17,8 @@ import (
 // that differed before, for it is read again from there.
 func (t *auditTask) differences(ctx context.Context, s *auditedSKU, low, high int64) (found []auditDifference, ok bool, err error) {
 	difference := auditDifference{Task: t.number, SKU: string(s.sku), GraphVersion: s.data.GraphVersion}
-	if s.corrupt != nil {
-		text := s.corrupt.Error()
-		difference.Field, difference.Stored, difference.Computed = "bytes", &text, "readable"
+	if s.corrupt != "" {
+		difference.Field, difference.Stored, difference.Computed = "bytes", &s.corrupt, "readable"
 		return []auditDifference{difference}, true, nil
 	}
 	for _, place := range t.placesOf(s) {

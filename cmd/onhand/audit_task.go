@@ -48,7 +48,7 @@ type auditedSKU struct {
 	data    availability.StockData
 	graph   *availability.Graph
 	audit   availability.Audit
-	corrupt error           // Redis has what cannot be read
+	corrupt string          // what Redis has and cannot be read; empty: nothing
 	suspect map[string]bool // places that differed at the last look
 	reason  string          // why it waits
 }
@@ -275,13 +275,13 @@ func (t *auditTask) checkpoint(ctx context.Context) (at availability.Checkpoint,
 // readStocks reads the SKUs one by one: a read of many would keep Redis from serving the task.
 func (t *auditTask) readStocks(ctx context.Context, batch []*auditedSKU) error {
 	for _, s := range batch {
-		s.corrupt, s.graph = nil, nil
+		s.corrupt, s.graph = "", nil
 		err := askRedis(ctx, t.store, func(ctx context.Context) (err error) {
 			s.data, _, err = t.store.Read(ctx, t.number, s.sku)
 			return err
 		})
 		if errors.Is(err, availability.ErrCorrupt) {
-			s.corrupt = err
+			s.corrupt = err.Error()
 			continue
 		}
 		if err != nil {
@@ -340,7 +340,7 @@ func (t *auditTask) judge(ctx context.Context, s *auditedSKU, low *auditState, h
 		t.wait(s, "the task has a new owner, or Redis has forgotten writes")
 	case owed:
 		t.wait(s, "it is to be published again after a recovery")
-	case s.corrupt == nil && s.graph == nil:
+	case s.corrupt == "" && s.graph == nil:
 		t.wait(s, errGraphGone.Error())
 	default:
 		return t.compare(ctx, s, low, high)

@@ -19,8 +19,8 @@ func newDLQCommand(a *app) *cobra.Command {
 	return parent(&cobra.Command{
 		Use:   "dlq",
 		Short: "List, show and replay dead letters: records that could not be applied",
-		Long: `Records that can never be applied as they are stand in the topic dead-letters, untouched, each with its code and a message
-that says what to do.`,
+		Long: `Records that can never be applied as they are stand in the topic dead-letters, untouched, each with its code and a
+message that says what to do.`,
 		Example: `  onhand dlq ls --since 1h
   onhand dlq show 3/1244
   onhand graph publish graph.yaml && onhand dlq replay --code UNKNOWN_LOCATION`,

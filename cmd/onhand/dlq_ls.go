@@ -21,9 +21,9 @@ func newDLQListCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List dead letters, newest last, and count them by code",
-		Long: `List the newest dead letters that the flags let through, newest last, and count all of them by code. LETTER is what show
-and replay take. STATE is open, or replayed once the record was put back; "again" says that the record had been
-replayed before and was refused once more. Times are the timestamps of the records, in UTC.`,
+		Long: `List the newest dead letters that the flags let through, newest last, and count all of them by code. LETTER is
+what show and replay take. STATE is open, or replayed once the record was put back; "again" says that the record had
+been replayed before and was refused once more. Times are the timestamps of the records, in UTC.`,
 		Example: `  onhand dlq ls --since 1h --code UNKNOWN_LOCATION
   onhand dlq ls --sku SHIRT-M-BLUE --open
   onhand dlq ls --count --json | jq .counts`,

@@ -19,16 +19,19 @@ func newDLQReplayCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [LETTER…]",
 		Short: "Put the records of dead letters back on their topics for another try",
-		Long: `Put the records of dead letters back on their topics, untouched, for another try: after a location graph was published
-that has the location, or a schema was registered. What was wrong by itself is refused again; its source sends it anew.
+		Long: `Put the records of dead letters back on their topics, untouched, for another try: after a location graph was
+published that has the location, or a schema was registered. What was wrong by itself is refused again; its source
+sends it anew.
 
-Each letter is replayed once. Its record and a mark on the letter are written in one Kafka transaction, so that a command
-that was interrupted, or that runs twice at a time, puts nothing back twice: start it again and it goes on. A record that
-was counted already is no second movement either: an adjustment and a reservation are known by their ids for the dedupe
-window (24 hours by default), a count by its effective date.
+Each letter is replayed once. Its record and a mark on the letter are written in one Kafka transaction, so that a
+command that was interrupted, or that runs twice at a time, puts nothing back twice: start it again and it goes on.
+Nor is a record counted twice that had been counted by another way: an adjustment and a reservation are known by
+their ids for the dedupe window (24 hours by default), a count by its effective date.
 
-A record keeps its timestamp, which is its clock, and gets the header onhand.replayed. If it is refused again it is a new
-dead letter, which ls shows as "again"; this command leaves those that come while it runs to the next one.`,
+A record keeps its timestamp, which is its clock, and gets the header onhand.replayed. If it is refused again it is a
+new dead letter, which ls shows as "again"; those that come while this command runs are left to the next one.
+
+Exit codes: 0 done; 1 some could not be replayed; 2 the command line.`,
 		Example: `  onhand dlq replay --code UNKNOWN_LOCATION --dry-run
   onhand dlq replay --code UNKNOWN_LOCATION
   onhand dlq replay 3/1244 stock-deltas/5/881`,

@@ -19,9 +19,9 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show LETTER",
 		Short: "Show one dead letter whole: why, from where, headers and value",
-		Long: `Show one dead letter whole. LETTER is PARTITION/OFFSET as ls prints it, or TOPIC/PARTITION/OFFSET of the record that it
-holds; of several that hold the same record, the newest. The value is decoded by its schema; where that does not go, it
-is shown as bytes, with the reason.`,
+		Long: `Show one dead letter whole. LETTER is PARTITION/OFFSET as ls prints it, or TOPIC/PARTITION/OFFSET of the record
+that it holds; of several that hold the same record, the newest. The value is decoded by its schema; where that does
+not go, it is shown as bytes, with the reason.`,
 		Example: `  onhand dlq show 3/1244
   onhand dlq show stock-deltas/3/88172 --json`,
 		Args: arguments("LETTER"),
