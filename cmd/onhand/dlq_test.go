@@ -159,12 +159,16 @@ func TestALetterThatCannotBeReplayedIsTold(t *testing.T) {
 		cut.Headers = append(cut.Headers, kgo.RecordHeader{Key: topics.HeaderErrorOmitted, Value: []byte("value")})
 		whole := writer.DeadLetter(&kgo.Record{Topic: w.names.ReservationEvents, Offset: 7, Value: []byte("y"), Timestamp: time.Now()}, refusal)
 		alien := &kgo.Record{Topic: w.names.DeadLetters, Key: []byte("a"), Value: []byte("another program's")}
-		s.produce(w, cut, whole, alien)
+		large := writer.DeadLetter(&kgo.Record{Topic: w.names.ReservationEvents, Offset: 8, Value: make([]byte, 2<<20), Timestamp: time.Now()}, refusal)
+		s.produce(w, cut, whole, large, alien)
 
-		if n := s.letters().Total; n != 2 {
+		if n := s.letters().Total; n != 3 {
 			s.Errorf("%d letters", n)
 		}
-		s.onhand("dlq", "replay", "--all").want(s.T, exitFailure, "1 record put back, 1 cannot be replayed", "0/0: ", "too large to keep (value left out)")
+		s.onhand("dlq", "replay", "--all").want(s.T, exitFailure, "1 record put back, 2 cannot be replayed", "0/0: ", "too large to keep (value left out)", "0/2: ", "MESSAGE_TOO_LARGE")
+		if list := s.letters("--open"); list.Total != 2 {
+			s.Errorf("%+v", list)
+		}
 		s.onhand("dlq", "replay", "0/99").want(s.T, exitFailure, "no dead letter", "0/99")
 		s.must("dlq", "show", "reservation-events/0/7").want(s.T, 0, "key        none", "state      replayed", "not decoded")
 		var back []*kgo.Record
