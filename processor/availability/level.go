@@ -71,12 +71,11 @@ func (f *Folder) groupLevel(s *Stock, group int32) Level {
 	if !g.active {
 		return l
 	}
-	n := s.totals(group)
+	n, futures, effectiveAt := s.whole(group)
 	demand := s.demandOf(group)
 	if n.members == 0 && demand == 0 {
 		return l
 	}
-	futures, effectiveAt := s.expected(group)
 	l.Present = true
 	l.OnHand, l.SafetyStock, l.GroupReserved, l.EffectiveAt = n.onHand, n.safetyStock, demand, effectiveAt
 	l.setFutures(futures)
@@ -103,20 +102,22 @@ func (s *Stock) totals(group int32) (n sums) {
 	return n
 }
 
-// expected returns the futures of a group's members, and the newest date of their counts.
-func (s *Stock) expected(group int32) (futures []Future, effectiveAt Instant) {
+// whole returns the totals of a group, the futures of its members, and the newest date of their counts.
+func (s *Stock) whole(group int32) (n sums, futures []Future, effectiveAt Instant) {
 	effectiveAt = None
 	for _, number := range s.graph.groups[group].pools {
 		if int(number) < len(s.pools) {
 			p := &s.pools[number]
+			n.add(p.sums())
 			futures = addFutures(futures, p.Futures, 1)
 			effectiveAt = max(effectiveAt, p.EffectiveAt)
 		} else if c := s.peek(s.graph.pools[number].locations[0]); c != nil && c.present() {
+			n.add(c.sums())
 			futures = addFutures(futures, c.Futures, 1)
 			effectiveAt = max(effectiveAt, c.effectiveAt())
 		}
 	}
-	return futures, effectiveAt
+	return n, futures, effectiveAt
 }
 
 // expects says whether any pool of a component has other stock to order than to fulfil.
