@@ -128,5 +128,11 @@ func TestListsThatFitAgainLeaveNothingBehind(t *testing.T) {
 		small.Pools = []availability.PoolData{pool}
 		c.commit(other, c.next(small))
 		equal(t, "the sibling in the end", s.client.Exists(t.Context(), key).Val(), 0)
+
+		// Replacing a SKU deletes it, whatever the process knows.
+		c.commit(s, c.next(big))
+		small.Replace = true
+		c.commit(openRedis(t, url, Options{Namespace: s.namespace}), c.next(small))
+		equal(t, "the sibling of a SKU that was replaced", s.client.Exists(t.Context(), key).Val(), 0)
 	})
 }

@@ -262,7 +262,8 @@ func (w *world) start(instance string, change ...func(*processor.Options)) *runn
 		r.cancel()
 		r.disconnect()
 		select {
-		case <-r.done: // however it ended
+		case err := <-r.done:
+			w.Logf("%s ended: %v", instance, err)
 		case <-time.After(20 * time.Second):
 			w.Errorf("%s does not end", instance)
 		}

@@ -11,7 +11,9 @@ import (
 // minutes and not older than the horizon of two hours. Compared, after each: what is on hand, with the plain list of
 // facts. The cell's list stays as short as the horizon has minutes.
 //
-// Replay: go test ./processor/availability -run '^TestMergingDoesNotShow$' -seed=N -cases=1
+// Replay:
+//
+//	go test ./processor/availability -run '^TestMergingDoesNotShow$' -seed=N -cases=1
 func TestMergingDoesNotShow(t *testing.T) {
 	const horizon = 2 * Hour
 	eachCase(t, 300, func(t *testing.T, r *rand.Rand) {

@@ -64,7 +64,9 @@ func TestGraphRules(t *testing.T) {
 // groups; pools of several come first; two active groups are in one component iff a chain of shared locations joins them;
 // numbers do not depend on the order in which the graph lists its places.
 //
-// Replay: go test ./processor/availability -run '^TestPoolsAreSignatures$' -seed=N -cases=1
+// Replay:
+//
+//	go test ./processor/availability -run '^TestPoolsAreSignatures$' -seed=N -cases=1
 func TestPoolsAreSignatures(t *testing.T) {
 	eachCase(t, 500, func(t *testing.T, r *rand.Rand) {
 		generator := newGenerator(r)

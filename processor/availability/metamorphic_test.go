@@ -36,7 +36,9 @@ var variants = []variant{
 // are and as changes published them; the lines of every reservation; the sums in the store with its cells and lines; after
 // a replay, the answer to every request again.
 //
-// Replay: go test ./processor/availability -run '^TestAnySplitIsTheSame$' -seed=N -cases=1
+// Replay:
+//
+//	go test ./processor/availability -run '^TestAnySplitIsTheSame$' -seed=N -cases=1
 func TestAnySplitIsTheSame(t *testing.T) {
 	eachCase(t, 1000, func(t *testing.T, r *rand.Rand) {
 		ops := newGenerator(r).scenario(20 + r.IntN(20))

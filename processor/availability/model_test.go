@@ -14,7 +14,9 @@ import (
 // difference, the expiries that the store watches. Nothing is generated that merging, the horizon or the window would show
 // in.
 //
-// Replay: go test ./processor/availability -run '^TestModel$' -seed=N -cases=1. The long run: -cases=1000000 -timeout=0.
+// Replay:
+//
+//	go test ./processor/availability -run '^TestModel$' -seed=N -cases=1. The long run: -cases=1000000 -timeout=0.
 func TestModel(t *testing.T) {
 	eachCase(t, 10_000, func(t *testing.T, r *rand.Rand) {
 		ops := newGenerator(r).scenario(12 + r.IntN(29))

@@ -14,7 +14,9 @@ import (
 // stock and futures; promises from none to more than there is. Compared: what is left for every group with ATO and with ATF
 // as what is free, also below zero; what the promises lack; and that the tight set is one, and the smallest.
 //
-// Replay: go test ./processor/availability -run '^TestPromisesAreExact$' -seed=N -cases=1
+// Replay:
+//
+//	go test ./processor/availability -run '^TestPromisesAreExact$' -seed=N -cases=1
 func TestPromisesAreExact(t *testing.T) {
 	eachCase(t, 4000, func(t *testing.T, r *rand.Rand) {
 		f, s := randomPromises(t, r)

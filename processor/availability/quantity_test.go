@@ -38,7 +38,9 @@ func TestQuantityPrintsShortest(t *testing.T) {
 
 // TestQuantityRoundTrips prints random quantities of every size and reads them again.
 //
-// Replay: go test ./processor/availability -run '^TestQuantityRoundTrips$' -seed=N -cases=1
+// Replay:
+//
+//	go test ./processor/availability -run '^TestQuantityRoundTrips$' -seed=N -cases=1
 func TestQuantityRoundTrips(t *testing.T) {
 	eachCase(t, 2000, func(t *testing.T, r *rand.Rand) {
 		q := Quantity(r.Int64N(int64(MaxQuantity)+1)) >> r.IntN(60)

@@ -13,7 +13,9 @@ import (
 // Compared, before each id is met: whether it is a duplicate, which it is if it was met within the span before, and not if
 // that is more than the span and a bucket ago. In between, whatever the window says must be said again.
 //
-// Replay: go test ./processor/availability -run '^TestWindow$' -seed=N -cases=1
+// Replay:
+//
+//	go test ./processor/availability -run '^TestWindow$' -seed=N -cases=1
 func TestWindow(t *testing.T) {
 	type meeting struct {
 		id uint64
