@@ -110,7 +110,7 @@ func FuzzURL(f *testing.F) {
 		const secret = "Zq9Zq9Zq9"
 		user, _, ok := strings.Cut(before, "://")
 		if !ok || !strings.Contains(after, "@") || strings.Contains(before, secret) || strings.Contains(user, "@") {
-			t.Skip("not a place for a password")
+			return // not a place for a password
 		}
 		if a, err := parseURL(before + secret + after); err != nil {
 			if strings.Contains(err.Error(), secret) {
