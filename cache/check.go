@@ -67,6 +67,8 @@ func checkNode(ctx context.Context, node redis.Cmdable, a *address) error {
 		return errors.New("the server is a node of a Redis Cluster: use redis+cluster:// (or rediss+cluster://) with some of its nodes")
 	case mode == "sentinel":
 		return errors.New("the server is a Sentinel: use redis+sentinel://host:port/name (or rediss+sentinel://)")
+	case field(info, "role") == "slave" && a.deployment == single:
+		return errors.New("the server is a replica and takes no writes: name its master, or let Sentinels name it with redis+sentinel://")
 	}
 	policy := ""
 	answer, err := node.ConfigGet(ctx, "maxmemory-policy").Result()

@@ -46,20 +46,15 @@ func (r *Redis) commit(ctx context.Context, t *task, k keys, c *availability.Com
 			return err
 		})
 		if err != nil {
-			t.forget(names)
 			return err
 		}
 		switch answer {
-		case "written":
+		case "written", "landed":
 			t.replace(names, w.names.with(w.names.added))
 			return nil
-		case "landed":
-			t.forget(names)
-			return nil
 		case "names":
-			t.forget(names)
+			t.replace(names, nil)
 		default:
-			t.forget(names)
 			return refusal(k, answer)
 		}
 	}

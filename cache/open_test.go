@@ -122,7 +122,8 @@ func TestOpenRefusesAServerOfAnotherKind(t *testing.T) {
 	}
 	refused(t, kind("cluster"), Options{}, "use redis+cluster://")
 	refused(t, kind("sentinel"), Options{}, "use redis+sentinel://")
-	openRedis(t, kind("standalone"), Options{})
+	refused(t, kind("standalone\r\nrole:slave"), Options{}, "is a replica")
+	openRedis(t, kind("standalone\r\nrole:master"), Options{})
 	lone := pretending(t, map[string]func(*server.Peer){"CLUSTER": fault("ERR This instance has cluster support disabled")})
 	refused(t, strings.Replace(lone, "redis://", "redis+cluster://", 1), Options{}, "use redis://")
 }

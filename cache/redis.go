@@ -92,10 +92,8 @@ func (r *Redis) task(number int32) *task {
 	return t
 }
 
-// forget drops a dictionary that turned out to be another's.
-func (t *task) forget(names *dictionary) { t.replace(names, nil) }
-
-// replace takes over a dictionary, unless somebody else has replaced the one it follows.
+// replace takes over a dictionary, unless somebody else has replaced the one it follows. One that is not that of the
+// state does no harm: every call says which it used, and Redis which it is.
 func (t *task) replace(names, next *dictionary) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

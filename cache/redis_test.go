@@ -210,6 +210,32 @@ func TestACallEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestACallWhoseContextHasEndedIsNotTriedAgain: nobody is told to wait for it.
+func TestACallWhoseContextHasEndedIsNotTriedAgain(t *testing.T) {
+	m := miniredis.RunT(t)
+	s := openRedis(t, "redis://"+m.Addr(), Options{OnRetry: func(err error) { t.Errorf("tried again after %v", err) }})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Checkpoint(ctx, number); !errors.Is(err, context.Canceled) {
+		t.Errorf("a read: %v", err)
+	}
+	first := chain{t: t}
+	if err := s.Commit(ctx, number, first.next()); !errors.Is(err, context.Canceled) {
+		t.Errorf("a commit: %v", err)
+	}
+}
+
+// TestWhatSentinelsAnswerMayPass: they may not know the master yet.
+func TestWhatSentinelsAnswerMayPass(t *testing.T) {
+	err := fmt.Errorf("redis: %s: %w", sentinelsSilent, errors.Join(io.EOF, redis.Nil))
+	if !transient(err) {
+		t.Errorf("%v is taken for the last word", err)
+	}
+	if transient(redis.Nil) || transient(redis.ErrClosed) {
+		t.Error("an answer is taken for none")
+	}
+}
+
 func TestAClosedStoreFails(t *testing.T) {
 	m := miniredis.RunT(t)
 	s := openRedis(t, "redis://"+m.Addr(), Options{OnRetry: func(err error) { t.Errorf("tried again after %v", err) }})
