@@ -114,6 +114,16 @@ func endSpan(span trace.Span, err error) {
 	span.End()
 }
 
+// pollSpan makes the span of a poll that brought records.
+func (o *Observer) pollSpan(ctx context.Context, began time.Time, records int) {
+	if records == 0 {
+		return
+	}
+	_, span := o.tracer.Start(ctx, "poll", trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("messaging.system", "kafka"), attribute.Int("messaging.batch.message_count", records)))
+	span.End()
+}
+
 // linksMax bounds the links of a batch's span.
 const linksMax = 128
 

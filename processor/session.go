@@ -182,12 +182,14 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 	s.mu.Lock()
 	s.wakePoll = cancel
 	s.mu.Unlock()
+	began := time.Now()
 	var fetches kgo.Fetches
 	if s.hasWork() {
 		fetches = s.group.PollRecords(nil, s.shared.PollRecords) //nolint:staticcheck // nil: what is there, without waiting
 	} else {
 		fetches = s.group.PollRecords(waiting, s.shared.PollRecords)
 	}
+	s.shared.obs.pollSpan(ctx, began, fetches.NumRecords())
 	cancel()
 	s.group.PollRecords(waiting, 1)
 	return fetches
