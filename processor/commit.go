@@ -28,22 +28,23 @@ type committer struct {
 	waiting []availability.CommitID // published, not known to be stored
 	stored  int64                   // commits stored
 	queued  int64                   // commits enqueued
+	done    []*availability.Commit  // stored, not yet taken by settled
 	err     error                   // what ended it
 
 	queue  chan *availability.Commit
-	done   chan struct{}
+	ended  chan struct{}
 	cancel context.CancelFunc
 }
 
 func newCommitter(store Store, task int32, acked availability.CommitID, obs *Observer, wake func()) *committer {
-	return &committer{store: store, task: task, obs: obs, wake: wake, acked: acked, queue: make(chan *availability.Commit, commitsWaiting), done: make(chan struct{})}
+	return &committer{store: store, task: task, obs: obs, wake: wake, acked: acked, queue: make(chan *availability.Commit, commitsWaiting), ended: make(chan struct{})}
 }
 
 func (c *committer) start(ctx context.Context) {
 	ctx, c.cancel = context.WithCancel(ctx)
 	go func() {
 		defer c.cancel()
-		defer close(c.done)
+		defer close(c.ended)
 		for {
 			select {
 			case commit, more := <-c.queue:
@@ -72,9 +73,19 @@ func (c *committer) write(ctx context.Context, commit *availability.Commit) {
 	} else {
 		c.acked, c.waiting = c.waiting[0], c.waiting[1:]
 		c.stored++
+		c.done = append(c.done, commit)
 	}
 	c.mu.Unlock()
 	c.wake()
+}
+
+// settled returns the commits stored since the last call.
+func (c *committer) settled() []*availability.Commit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done := c.done
+	c.done = nil
+	return done
 }
 
 // room says whether one more commit may wait.
@@ -139,7 +150,7 @@ func (c *committer) fail(err error) {
 func (c *committer) close(ctx context.Context) bool {
 	close(c.queue)
 	select {
-	case <-c.done:
+	case <-c.ended:
 	case <-ctx.Done():
 		return false
 	}

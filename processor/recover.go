@@ -101,6 +101,9 @@ func (t *task) keepReplayed(f *folded) {
 
 // waitStored waits until one more commit may be enqueued.
 func (t *task) waitStored(ctx context.Context) error {
+	for _, c := range t.committer.settled() {
+		t.stocks.settle(c)
+	}
 	for !t.committer.room() {
 		if err := t.committer.failed(); err != nil {
 			return err

@@ -289,6 +289,9 @@ func (s *session) prepare(ctx context.Context) []*prepared {
 			s.react(t, err)
 			continue
 		}
+		for _, c := range t.committer.settled() {
+			t.stocks.settle(c)
+		}
 		if !t.due(now) {
 			continue
 		}

@@ -20,7 +20,6 @@ type held struct {
 	stock  *availability.Stock
 	place  *list.Element
 	bytes  int64
-	writes int
 	commit int64 // number of the newest commit that wrote it
 }
 
@@ -49,16 +48,22 @@ func (s *stocks) put(stock *availability.Stock) {
 // used makes the SKU the most recently used.
 func (s *stocks) used(h *held) { s.recent.MoveToFront(h.place) }
 
-// measureEvery is after how many writes the size of a SKU is estimated anew: it grows by a cell or a reservation a write.
-const measureEvery = 16
-
 // wrote notes the commit that has the newest form of a SKU.
 func (s *stocks) wrote(h *held, commit int64) {
 	h.commit = commit
-	if h.writes++; h.writes%measureEvery == 1 {
-		bytes := int64(h.stock.Bytes())
-		s.bytes += bytes - h.bytes
-		h.bytes = bytes
+	bytes := int64(h.stock.Bytes())
+	s.bytes += bytes - h.bytes
+	h.bytes = bytes
+}
+
+// settle drops what a stored commit makes dispensable: a closed reservation is read again if anyone asks for it.
+func (s *stocks) settle(c *availability.Commit) {
+	for i := range c.Stocks {
+		if d := &c.Stocks[i]; len(d.Reservations) > 0 {
+			if h := s.bySKU[d.SKU]; h != nil {
+				h.stock.ForgetClosed(d.Reservations)
+			}
+		}
 	}
 }
 

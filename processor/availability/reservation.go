@@ -133,6 +133,18 @@ func (r *Reservation) expiries() []Instant {
 	return at
 }
 
+// ForgetClosed drops reservations from memory that hold nothing, where what the store was given is still what they are. If
+// one is asked for again, it is loaded.
+func (s *Stock) ForgetClosed(stored []ReservationData) {
+	for i := range stored {
+		d := &stored[i]
+		if d.Reservation != nil && d.Reservation.closed() && s.reservations[d.ID] == d.Reservation {
+			s.bytes -= reservationBytes(d.ID) + d.Reservation.bytes()
+			delete(s.reservations, d.ID)
+		}
+	}
+}
+
 // Expires says whether a reservation of the stock has a line with that expiry, as far as memory knows: one that is not
 // loaded may have.
 func (s *Stock) Expires(reservation string, at Instant) bool {
