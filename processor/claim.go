@@ -261,7 +261,7 @@ func (t *task) compare(ctx context.Context, c *availability.Checkpoint, committe
 		}
 	}
 	t.shared.obs.claimed(kind)
-	if kind != "equal" {
+	if kind != "equal" && kind != "new" {
 		t.log.Info("task claimed", "case", kind, "checkpoint", c.Offsets, "committed", found.committed)
 	}
 	return found, nil

@@ -64,22 +64,23 @@ func (a *app) runProcessor(ctx context.Context, c *Config) (err error) {
 			log.Warn("the last telemetry is lost", "err", ended)
 		}
 	}()
-	registry, ids, err := a.checkContract(ctx, c, log)
-	if err != nil {
-		return err
-	}
-	defer registry.Close()
 	store, err := openRedis(ctx, c, func(err error) { log.Warn("waiting for Redis", "err", err) })
 	if err != nil {
 		return err
 	}
 	defer closeRead(store)
+	kept := keptSchemas{store, log}
+	registry, ids, err := a.checkContract(ctx, c, kept, log)
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
 	options, err := a.processorOptions(c, instance, log)
 	if err != nil {
 		return err
 	}
 	options.Store, options.IDs = store, ids
-	options.Reader = topics.NewReader(newDecoder(registry), topics.Options{RelaxedEffectiveDate: !c.RequireEffectiveDate})
+	options.Reader = topics.NewReader(kept.decoder(ctx, registry), topics.Options{RelaxedEffectiveDate: !c.RequireEffectiveDate})
 	if options.Observer, err = processor.NewObserver(telemetry.traces, telemetry.metrics, telemetry.propagator); err != nil {
 		return fmt.Errorf("making the instruments: %w", err)
 	}
@@ -96,7 +97,7 @@ func (a *app) runProcessor(ctx context.Context, c *Config) (err error) {
 }
 
 // checkContract refuses to start against topics or schemas that are not what they must be.
-func (a *app) checkContract(ctx context.Context, c *Config, log *slog.Logger) (*schemas.Registry, topics.IDs, error) {
+func (a *app) checkContract(ctx context.Context, c *Config, kept keptSchemas, log *slog.Logger) (*schemas.Registry, topics.IDs, error) {
 	names, err := topics.NamesOf(c.Namespace)
 	if err != nil {
 		return nil, topics.IDs{}, err
@@ -113,7 +114,7 @@ func (a *app) checkContract(ctx context.Context, c *Config, log *slog.Logger) (*
 	if err != nil {
 		return nil, topics.IDs{}, err
 	}
-	ids, err := registeredIDs(ctx, c, registry, log)
+	ids, err := registeredIDs(ctx, c, registry, kept, log)
 	if err != nil {
 		registry.Close()
 		return nil, topics.IDs{}, err
@@ -123,10 +124,16 @@ func (a *app) checkContract(ctx context.Context, c *Config, log *slog.Logger) (*
 
 // registeredIDs are the ids of the embedded schemas. What else is not as it should be in the registry is a warning: the
 // processor reads what it can and refuses the rest.
-func registeredIDs(ctx context.Context, c *Config, registry *schemas.Registry, log *slog.Logger) (topics.IDs, error) {
+func registeredIDs(ctx context.Context, c *Config, registry *schemas.Registry, kept keptSchemas, log *slog.Logger) (topics.IDs, error) {
 	asking, cancel := context.WithTimeout(ctx, 2*requestTimeout)
 	defer cancel()
 	checks, err := registry.CheckAll(asking, c.Namespace)
+	if errors.Is(err, schemas.ErrUnavailable) {
+		if ids, known := kept.ids(ctx, c.Namespace); known {
+			log.Warn("the schema registry does not answer; going on with the schemas known from before", "err", err)
+			return ids, nil
+		}
+	}
 	if err != nil {
 		return topics.IDs{}, explainRegistry(c, err)
 	}
@@ -143,6 +150,7 @@ func registeredIDs(ctx context.Context, c *Config, registry *schemas.Registry, l
 	if len(missing) > 0 {
 		return topics.IDs{}, explainRegistry(c, fmt.Errorf("the schemas of this binary under %s: %w", strings.Join(missing, ", "), schemas.ErrNotRegistered))
 	}
+	kept.own(ctx, c.Namespace, byRecord)
 	return topics.IDsOf(byRecord)
 }
 
