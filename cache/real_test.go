@@ -186,15 +186,18 @@ func promoteInCluster(t *testing.T, s *Redis, _ *address) {
 	if !ok {
 		t.Fatal("no cluster")
 	}
-	master := masterOf(t, s)
 	await(t, "a failover", func() bool {
-		return cluster.ForEachSlave(t.Context(), func(ctx context.Context, node *redis.Client) error {
+		promoted, master := make(chan error, 16), masterOf(t, s)
+		_ = cluster.ForEachSlave(t.Context(), func(ctx context.Context, node *redis.Client) error {
 			info := node.Info(ctx, "replication").Val()
-			if field(info, "master_host")+":"+field(info, "master_port") != master {
-				return nil
+			if field(info, "master_host")+":"+field(info, "master_port") == master && field(info, "master_link_status") == "up" {
+				promoted <- node.ClusterFailover(ctx).Err()
 			}
-			return node.ClusterFailover(ctx).Err()
-		}) == nil
+			return nil
+		})
+		close(promoted)
+		err, found := <-promoted
+		return found && err == nil
 	})
 }
 
@@ -250,9 +253,33 @@ func TestCommitsGoOnWhileTheirSlotMoves(t *testing.T) {
 		t.Errorf("%d commits were fenced", c.fenced)
 	}
 	t.Logf("%d commits, retries %v", c.at.CommitSeq, retries)
+	await(t, "a cluster that agrees", func() bool { return settled(t, cluster) })
 }
 
-// moveSlot moves the slot of a key to another master as redis-cli --cluster reshard does.
+// settled says whether all masters see the same cluster, whole.
+func settled(t *testing.T, cluster *redis.ClusterClient) bool {
+	views := make(chan string, 16)
+	err := cluster.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+		slots, err := node.ClusterSlots(ctx).Result()
+		slices.SortFunc(slots, func(a, b redis.ClusterSlot) int { return a.Start - b.Start })
+		view := field(node.ClusterInfo(ctx).Val(), "cluster_state")
+		for _, s := range slots {
+			view += fmt.Sprint(" ", s.Start, "-", s.End, " ", s.Nodes[0].Addr)
+		}
+		views <- view
+		return err
+	})
+	close(views)
+	first := <-views
+	for view := range views {
+		if view != first {
+			return false
+		}
+	}
+	return err == nil && strings.HasPrefix(first, "ok")
+}
+
+// moveSlot moves the slot of a key to another master as redis-cli --cluster reshard does: to its new owner first.
 func moveSlot(ctx context.Context, cluster *redis.ClusterClient, key string) error {
 	slot, err := cluster.ClusterKeySlot(ctx, key).Result()
 	if err != nil {
@@ -262,38 +289,45 @@ func moveSlot(ctx context.Context, cluster *redis.ClusterClient, key string) err
 	if err != nil {
 		return err
 	}
-	var target *redis.Client
-	nodes := make(chan *redis.Client, 16)
-	if err := cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error { nodes <- node; return nil }); err != nil {
+	all := make(chan *redis.Client, 16)
+	if err := cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error { all <- node; return nil }); err != nil {
 		return err
 	}
-	for close(nodes); target == nil || target.Options().Addr == source.Options().Addr; {
-		if target = <-nodes; target == nil {
-			return errors.New("the cluster has one master")
+	close(all)
+	var others []*redis.Client
+	for node := range all {
+		if node.Options().Addr != source.Options().Addr {
+			others = append(others, node)
 		}
 	}
-	from, err := source.Do(ctx, "CLUSTER", "MYID").Text()
-	if err != nil {
-		return err
-	}
-	to, err := target.Do(ctx, "CLUSTER", "MYID").Text()
-	if err != nil {
-		return err
-	}
+	target := others[0]
+	from, to := source.Do(ctx, "CLUSTER", "MYID").Val(), target.Do(ctx, "CLUSTER", "MYID").Val()
 	if err := target.Do(ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", from).Err(); err != nil {
 		return err
 	}
 	if err := source.Do(ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", to).Err(); err != nil {
 		return err
 	}
-	host, port, _ := strings.Cut(target.Options().Addr, ":")
-	for {
-		keys, err := source.ClusterGetKeysInSlot(ctx, int(slot), 3).Result()
-		if err != nil {
+	if err := moveKeys(ctx, source, target, int(slot)); err != nil {
+		// Nobody else is to find the slot open.
+		ctx := context.WithoutCancel(ctx)
+		return errors.Join(err, source.Do(ctx, "CLUSTER", "SETSLOT", slot, "STABLE").Err(), target.Do(ctx, "CLUSTER", "SETSLOT", slot, "STABLE").Err())
+	}
+	for _, node := range slices.Concat([]*redis.Client{target, source}, others[1:]) {
+		if err := node.Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to).Err(); err != nil {
 			return err
 		}
-		if len(keys) == 0 {
-			break
+	}
+	return nil
+}
+
+// moveKeys moves a few keys at a time.
+func moveKeys(ctx context.Context, source, target *redis.Client, slot int) error {
+	host, port, _ := strings.Cut(target.Options().Addr, ":")
+	for {
+		keys, err := source.ClusterGetKeysInSlot(ctx, slot, 3).Result()
+		if err != nil || len(keys) == 0 {
+			return err
 		}
 		args := []any{"MIGRATE", host, port, "", 0, 5000, "KEYS"}
 		for _, key := range keys {
@@ -303,7 +337,4 @@ func moveSlot(ctx context.Context, cluster *redis.ClusterClient, key string) err
 			return err
 		}
 	}
-	return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		return node.Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", to).Err()
-	})
 }
