@@ -63,7 +63,7 @@ func backends() map[string]func(*testing.T) *backend {
 }
 
 // used notes that a real service took part, for a run that must not do without.
-func used(t *testing.T, service string) {
+func used(t testing.TB, service string) {
 	t.Helper()
 	dir := os.Getenv("ONHAND_TEST_USED")
 	if dir == "" {
@@ -123,7 +123,7 @@ func openRedis(t *testing.T, url string, o Options) *Redis {
 }
 
 // dump returns every key of the store's namespace with its value.
-func dump(t *testing.T, r *Redis) map[string]any {
+func dump(t testing.TB, r *Redis) map[string]any {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	kept := make(map[string]any)
@@ -149,7 +149,7 @@ func dump(t *testing.T, r *Redis) map[string]any {
 }
 
 // restore makes the store's namespace hold what was dumped, and nothing else.
-func restore(t *testing.T, r *Redis, kept map[string]any) {
+func restore(t testing.TB, r *Redis, kept map[string]any) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	for _, key := range allKeys(t, r) {
@@ -177,7 +177,7 @@ func restore(t *testing.T, r *Redis, kept map[string]any) {
 	}
 }
 
-func allKeys(t *testing.T, r *Redis) (keys []string) {
+func allKeys(t testing.TB, r *Redis) (keys []string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	scan := func(ctx context.Context, c redis.Cmdable) error {

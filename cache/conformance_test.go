@@ -53,15 +53,15 @@ const number int32 = 17
 
 // chain makes commits that each expect the one before.
 type chain struct {
-	t    *testing.T
+	t    testing.TB
 	last availability.CommitID
-	n    byte
+	n    int
 }
 
 // next returns a commit that carries the stocks and may be given more.
 func (c *chain) next(stocks ...availability.StockData) *availability.Commit {
 	c.n++
-	commit := &availability.Commit{Expect: c.last, Checkpoint: availability.Checkpoint{CommitID: availability.CommitID{c.n, 0, 1}, Epoch: 1, CommitSeq: int64(c.n)}, Stocks: stocks}
+	commit := &availability.Commit{Expect: c.last, Checkpoint: availability.Checkpoint{CommitID: availability.CommitID{byte(c.n), byte(c.n >> 8), 1}, Epoch: 1, CommitSeq: int64(c.n)}, Stocks: stocks}
 	c.last = commit.Checkpoint.CommitID
 	return commit
 }
