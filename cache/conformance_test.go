@@ -347,4 +347,7 @@ func neverNew(t *testing.T, b *backend) {
 	if _, _, err := s.Load(t.Context(), number, nil, []availability.Want{{SKU: "a", All: true}}); !errors.Is(err, availability.ErrCorrupt) {
 		t.Errorf("load: %v", err)
 	}
+	if _, _, err := s.Read(t.Context(), number, "a"); !errors.Is(err, availability.ErrCorrupt) {
+		t.Errorf("read: %v", err)
+	}
 }

@@ -28,6 +28,8 @@ import (
 //	│ {…}:g      │ HASH   │ graph version → graph        │ 5 bytes, then the record's bytes, above 1 KiB zstd        │
 //	└────────────┴────────┴──────────────────────────────┴───────────────────────────────────────────────────────────┘
 //
+// Beside them stands the HASH {onhand:schemas}, see schemas.go.
+//
 // No value in s exceeds 64 bytes unless quantities do 10¹³ units, so that a SKU at up to some 500 places stays a
 // listpack, which needs a third of the memory of a hash table. Names are numbers for the same reason: a listpack keeps
 // 0 to 127 in one byte.

@@ -107,6 +107,9 @@ func (m *Memory) Load(ctx context.Context, task int32, g *availability.Graph, wa
 func (m *Memory) Read(ctx context.Context, task int32, sku availability.SKU) (availability.StockData, availability.CommitID, error) {
 	t := m.task(task)
 	s := t.stocks[sku]
+	if s.lost() {
+		return availability.StockData{}, t.checkpoint.CommitID, fmt.Errorf("reading SKU %q of task %d: %w: %w", sku, task, availability.ErrCorrupt, errVersion)
+	}
 	d := s.load(&availability.Want{SKU: sku, All: true}, nil)
 	for _, id := range slices.Sorted(maps.Keys(s.reservations)) {
 		d.Reservations = append(d.Reservations, availability.ReservationData{ID: id, Reservation: cloneReservation(s.reservations[id])})

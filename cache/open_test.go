@@ -291,6 +291,10 @@ func TestAUserWithThePermissionsCanDoEverything(t *testing.T) {
 	if err := readAll(t, s); err != nil {
 		t.Error(err)
 	}
+	if err := s.LearnSchema(t.Context(), 1, "schema"); err != nil {
+		t.Error(err)
+	}
+	must(s.Schemas(t.Context()))(t)
 	must(s.Owed(t.Context(), number))(t)
 	must(s.SKUs(t.Context(), number, 1))(t)
 	must(s.Count(t.Context(), number))(t)

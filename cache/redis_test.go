@@ -376,3 +376,22 @@ func TestAForeignKeyStopsACommitBeforeItWrites(t *testing.T) {
 		c.commit(s, &commit)
 	})
 }
+
+func TestSchemasAreKept(t *testing.T) {
+	onEveryServer(t, func(t *testing.T, url string) {
+		s := openRedis(t, url, Options{})
+		equal(t, "schemas of an empty store", len(must(s.Schemas(t.Context()))(t)), 0)
+		for id, text := range map[int]string{1: `"string"`, 100_000: `{"type":"record"}`} {
+			for range 2 {
+				if err := s.LearnSchema(t.Context(), id, text); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		kept := must(openRedis(t, url, Options{Namespace: s.namespace}).Schemas(t.Context()))(t)
+		if want := map[int]string{1: `"string"`, 100_000: `{"type":"record"}`}; !maps.Equal(kept, want) {
+			t.Errorf("kept %v, not %v", kept, want)
+		}
+		equal(t, "schemas of another namespace", len(must(openRedis(t, url, Options{}).Schemas(t.Context()))(t)), 0)
+	})
+}

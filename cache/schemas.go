@@ -9,8 +9,9 @@ import (
 // Schemas of producers, by their id in the registry. They are kept beside the state, so that a process that starts while
 // the registry is down can read what others have read before.
 
-// schemasKey is a HASH of id to text. It is of no task, and may be deleted at any time.
-func (r *Redis) schemasKey() string { return r.namespace + ":schemas" }
+// schemasKey is a HASH of id to text. It is of no task, and may be deleted at any time. Its braces are those of the tasks'
+// keys, for a user who may use nothing else.
+func (r *Redis) schemasKey() string { return "{" + r.namespace + ":schemas}" }
 
 // Schemas returns the schemas that LearnSchema has kept.
 func (r *Redis) Schemas(ctx context.Context) (map[int]string, error) {
