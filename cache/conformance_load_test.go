@@ -66,7 +66,7 @@ func partOfLarge(t *testing.T, b *backend) {
 	}
 }
 
-// atomicLoad commits the same number to two SKUs again and again, while others load both.
+// atomicLoad commits the same number to two SKUs again and again, while the same process and another load both.
 func atomicLoad(t *testing.T, b *backend) {
 	const rounds = 150
 	writer, reader, c := b.open(t), b.open(t), chain{t: t}
@@ -87,7 +87,8 @@ func atomicLoad(t *testing.T, b *backend) {
 		done <- nil
 	}()
 	for loads := 0; ; loads++ {
-		stocks, id, err := reader.Load(t.Context(), number, nil, []availability.Want{{SKU: "a", All: true}, {SKU: "b", All: true}})
+		from := []store{reader, writer}[loads%2]
+		stocks, id, err := from.Load(t.Context(), number, nil, []availability.Want{{SKU: "a", All: true}, {SKU: "b", All: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
