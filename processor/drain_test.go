@@ -7,12 +7,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"onhand/processor"
@@ -24,6 +26,10 @@ var (
 	drainEvents = flag.Int("events", 5000, "records that BenchmarkDrain preloads")
 	drainSKUs   = flag.Int("skus", 500, "SKUs of BenchmarkDrain")
 	drainParts  = flag.Int("partitions", 16, "partitions of BenchmarkDrain")
+	drainBatch  = flag.Int("batch", 0, "BatchRecords of BenchmarkDrain; 0: the default")
+	drainPoll   = flag.Int("poll", 0, "PollRecords of BenchmarkDrain; 0: the default")
+	drainMember = flag.Int("sessions", 2, "Sessions of BenchmarkDrain")
+	drainProf   = flag.String("drainprofile", "", "file for a CPU profile of the drain alone")
 	drainCheck  = flag.Bool("check", true, "recount after BenchmarkDrain")
 )
 
@@ -44,14 +50,19 @@ func drain(b *testing.B) {
 	w.publish(wideGraph(20, 12, 3))
 	preload(w, *drainEvents, *drainSKUs)
 	redisBefore, brokerBefore, selfBefore := redisCPU(w), brokerCPU(), selfCPU()
+	stop := profile(w)
 	began := time.Now()
-	r := w.start("bench", func(o *processor.Options) { o.Sessions = 2 })
+	r := w.start("bench", func(o *processor.Options) {
+		o.Sessions, o.BatchRecords, o.PollRecords = *drainMember, *drainBatch, *drainPoll
+	})
 	w.drained(*drainEvents)
 	took := time.Since(began)
+	stop()
 	self, redis, broker := selfCPU()-selfBefore, redisCPU(w)-redisBefore, brokerCPU()-brokerBefore
 	r.stop()
 	millions := float64(*drainEvents) / 1e6
 	b.ReportMetric(float64(*drainEvents)/took.Seconds(), "events/s")
+	b.ReportMetric(float64(w.updates())/float64(*drainEvents), "updates/event")
 	b.ReportMetric(self/millions, "processor-s/M")
 	b.ReportMetric(redis/millions, "redis-s/M")
 	b.ReportMetric(broker/millions, "broker-s/M")
@@ -59,6 +70,20 @@ func drain(b *testing.B) {
 	if *drainCheck {
 		w.settled()
 		w.check()
+	}
+}
+
+// profile starts a CPU profile if one is asked for, and returns what ends it.
+func profile(w *world) (stop func()) {
+	if *drainProf == "" {
+		return func() {}
+	}
+	f, err := os.Create(*drainProf)
+	w.must(err)
+	w.must(pprof.StartCPUProfile(f))
+	return func() {
+		pprof.StopCPUProfile()
+		w.must(f.Close())
 	}
 }
 
@@ -126,6 +151,15 @@ func (w *world) drained(records int) {
 			return
 		}
 	}
+}
+
+// updates is how many records stand in availability-updates, markers included.
+func (w *world) updates() (n int64) {
+	w.Helper()
+	ends, err := kadm.NewClient(w.client).ListEndOffsets(w.Context(), w.names.AvailabilityUpdates)
+	w.must(err)
+	ends.Each(func(o kadm.ListedOffset) { n += o.Offset })
+	return n
 }
 
 func selfCPU() float64 {

@@ -325,6 +325,7 @@ func (s *Stock) trial(from, to Place, q Quantity) (undo func()) {
 		}
 		s.reserve(c, q)
 		return func() {
+			s.totals = nil
 			*c, s.batch.pools = cell, s.batch.pools[:marks]
 			if pool != nil {
 				*pool = old

@@ -145,7 +145,7 @@ func (f *Folder) fits(s *Stock, c *Cell, before, after sums) bool {
 		return false
 	}
 	for _, g := range s.graph.groupsOf(c.loc) {
-		n := s.totals(g)
+		n, _, _ := s.whole(g)
 		n.subtract(before)
 		n.add(after)
 		n.reserved += s.demandOf(g)
@@ -177,6 +177,7 @@ func (f *Folder) Adopt(s *Stock, cause int) {
 
 // rebuild computes pools and demand anew from the cells.
 func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
+	s.totals = nil
 	s.graph, s.cells, s.orphans, s.demand, s.lost = f.graph, nil, nil, nil, nil
 	s.pools = make([]Pool, f.graph.shared)
 	for i := range s.pools {

@@ -94,16 +94,12 @@ func (f *Folder) groupLevel(s *Stock, group int32) Level {
 	return l
 }
 
-// totals adds up the pools of a group.
-func (s *Stock) totals(group int32) (n sums) {
-	for _, number := range s.graph.groups[group].pools {
-		n.add(s.sumsOf(number))
-	}
-	return n
-}
-
 // whole returns the totals of a group, the futures of its members, and the newest date of their counts.
 func (s *Stock) whole(group int32) (n sums, futures []Future, effectiveAt Instant) {
+	known := s.groupTotal(group)
+	if known != nil && known.valid {
+		return known.sums, nil, known.effectiveAt
+	}
 	effectiveAt = None
 	for _, number := range s.graph.groups[group].pools {
 		if int(number) < len(s.pools) {
@@ -116,6 +112,9 @@ func (s *Stock) whole(group int32) (n sums, futures []Future, effectiveAt Instan
 			futures = addFutures(futures, c.Futures, 1)
 			effectiveAt = max(effectiveAt, c.effectiveAt())
 		}
+	}
+	if known != nil && len(futures) == 0 {
+		*known = groupTotal{sums: n, effectiveAt: effectiveAt, valid: true}
 	}
 	return n, futures, effectiveAt
 }

@@ -24,8 +24,57 @@ type Stock struct {
 
 	reservations map[string]*Reservation // nil value: the store has none
 
-	bytes int // estimate of what cells and reservations take, as of the last Finish
+	bytes  int          // estimate of what cells and reservations take, as of the last Finish
+	totals []groupTotal // by group; nil: not made
+
 	batch batch
+}
+
+// groupTotal is what the members of a group come to, kept while no member has futures: a change of a cell changes it by as
+// much, so that a level costs no walk over the pools.
+type groupTotal struct {
+	sums
+	effectiveAt Instant
+	valid       bool
+}
+
+// totalsMax is the number of groups up to which their totals are kept: 64 of 80 bytes a SKU.
+const totalsMax = 64
+
+// groupTotal returns where a group's total is kept, or nil.
+func (s *Stock) groupTotal(group int32) *groupTotal {
+	if s.totals == nil {
+		if len(s.graph.groups) > totalsMax {
+			return nil
+		}
+		s.totals = make([]groupTotal, len(s.graph.groups))
+	}
+	return &s.totals[group]
+}
+
+// carry changes the totals of a cell's groups by what the cell has changed.
+func (s *Stock) carry(c *Cell, before sums, futures []Future, effectiveAt Instant) {
+	if s.totals == nil {
+		return
+	}
+	after, at := c.sums(), c.effectiveAt()
+	for _, g := range s.graph.groupsOf(c.loc) {
+		t := &s.totals[g]
+		if !t.valid {
+			continue
+		}
+		t.subtract(before)
+		t.add(after)
+		t.short = 0 // of a group it is what promises lack
+		if at >= t.effectiveAt {
+			t.effectiveAt = at
+		} else if effectiveAt == t.effectiveAt {
+			t.valid = false
+		}
+		if len(futures)+len(c.Futures) > 0 {
+			t.valid = false
+		}
+	}
 }
 
 type demand struct {
@@ -77,6 +126,7 @@ func NewStock(g *Graph, d *StockData) *Stock {
 // Load adds cells and reservations that the stock does not hold yet. A location that was asked for and did not come has
 // no cell in the store.
 func (s *Stock) Load(d *StockData, asked []LocationID) {
+	s.totals = nil
 	for i := range d.Cells {
 		c := d.Cells[i]
 		c.loc, c.moved, c.dirty, c.before, c.bytes = s.graph.location(c.Location), 0, false, 0, 0
@@ -182,7 +232,7 @@ func (s *Stock) GraphVersion() int64 { return s.graph.Version }
 
 // Bytes estimates the memory that the stock took after the last Finish. It does not look at every cell or reservation.
 func (s *Stock) Bytes() int {
-	n := 400 + len(s.SKU) + 8*cap(s.cells) + 96*len(s.pools) + 16*len(s.demand) + s.bytes
+	n := 400 + len(s.SKU) + 8*cap(s.cells) + 96*len(s.pools) + 80*len(s.totals) + 16*len(s.demand) + s.bytes
 	for i := range s.pools {
 		n += 16 * len(s.pools[i].Futures)
 	}
@@ -215,6 +265,7 @@ func (s *Stock) settle(c *Cell, before sums, futures []Future, effectiveAt Insta
 	if c.loc < 0 {
 		return
 	}
+	s.carry(c, before, futures, effectiveAt)
 	number := s.graph.locations[c.loc].pool
 	if number < 0 || int(number) >= len(s.pools) {
 		return
