@@ -103,7 +103,7 @@ func (a *app) runProcessor(ctx context.Context, c *Config) (err error) {
 }
 
 // collectRarely lets the heap grow to five times what lives before it is collected, up to twice the cache and 1 GiB, unless
-// the runtime's own variables say otherwise: in a drain that spares a tenth of the processor's time.
+// the runtime's own variables say otherwise: in a drain that spares a fifth of the processor's time.
 func collectRarely(c *Config) {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(400)
