@@ -32,8 +32,9 @@ type batch struct {
 	whole   map[availability.SKU]bool
 	adopts  *published // graph to take over with this batch
 
-	arena topics.Arena // memory of the outputs
-	chunk []kgo.Record
+	arena  topics.Arena // memory of the outputs
+	chunks [][]kgo.Record
+	used   int // records of the chunks
 }
 
 // outputsChunk is how many records are made room for at once.
@@ -41,11 +42,12 @@ const outputsChunk = 256
 
 // record returns an empty record of the batch's memory.
 func (b *batch) record() *kgo.Record {
-	if len(b.chunk) == cap(b.chunk) {
-		b.chunk = make([]kgo.Record, 0, outputsChunk)
+	if b.used == len(b.chunks)*outputsChunk {
+		b.chunks = append(b.chunks, make([]kgo.Record, outputsChunk))
 	}
-	b.chunk = b.chunk[:len(b.chunk)+1]
-	return &b.chunk[len(b.chunk)-1]
+	r := &b.chunks[b.used/outputsChunk][b.used%outputsChunk]
+	b.used++
+	return r
 }
 
 // entry is what a record turned out to be. Exactly one of the fields but record says it.
@@ -74,6 +76,10 @@ func newBatch(reader *topics.Reader) *batch {
 // release gives the batch's memory back. What was produced of it is acknowledged, or given up.
 func (b *batch) release() {
 	b.arena.Reset()
+	for i := range b.used {
+		b.chunks[i/outputsChunk][i%outputsChunk] = kgo.Record{}
+	}
+	b.used = 0
 	clear(b.records)
 	clear(b.touched)
 	clear(b.entries)

@@ -30,6 +30,9 @@ type Arena struct {
 	// ce_time of the records of one batch is the same text.
 	computedAt availability.Instant
 	timeText   []byte
+	// onhand.cause of the updates of one event is the same text.
+	cause     Source
+	causeText []byte
 }
 
 // Reset gives the memory of every record carved so far back, for others: none of them may be in use any more, by the
@@ -42,6 +45,7 @@ func (a *Arena) Reset() {
 		a.headers = make([]kgo.RecordHeader, 0, min(a.headersUsed+cap(a.headers), arenaHeadersMax))
 	}
 	a.bytes, a.headers, a.bytesUsed, a.headersUsed = a.bytes[:0], a.headers[:0], 0, 0
+	a.cause, a.causeText = Source{}, nil
 	a.computedAt, a.timeText = 0, nil
 }
 

@@ -51,8 +51,7 @@ func (w *Writer) Update(rec *kgo.Record, a *Arena, level *availability.Level, pa
 		h = append(h, kgo.RecordHeader{Key: HeaderContentType, Value: contentTypeAvr})
 	}
 	if from.Cause.Topic != "" {
-		cause := a.keep(from.Cause.append(a.spare(len(from.Cause.Topic) + 32)))
-		h = append(h, kgo.RecordHeader{Key: HeaderCause, Value: cause})
+		h = append(h, kgo.RecordHeader{Key: HeaderCause, Value: a.causeOf(from.Cause)})
 	}
 	if from.Trace.Parent != nil {
 		h = append(h, kgo.RecordHeader{Key: HeaderTraceParent, Value: from.Trace.Parent})
@@ -61,6 +60,14 @@ func (w *Writer) Update(rec *kgo.Record, a *Arena, level *availability.Level, pa
 		h = append(h, kgo.RecordHeader{Key: HeaderTraceState, Value: from.Trace.State})
 	}
 	rec.Headers = h
+}
+
+// causeOf is the text of a source.
+func (a *Arena) causeOf(s Source) []byte {
+	if a.causeText == nil || a.cause != s {
+		a.cause, a.causeText = s, a.keep(s.append(a.spare(len(s.Topic)+32)))
+	}
+	return a.causeText
 }
 
 // ceTime is the instant in RFC 3339.

@@ -212,12 +212,13 @@ func TestAuditRaisesNoFalseAlarm(t *testing.T) {
 		s.publishGraph(auditGraph)
 		processor, _ := s.startProcessor()
 		stop := s.traffic(seed)
+		eventually(s.T, "every SKU is in Redis", func() bool { return s.audit(0).SKUs == 6 })
 		for i := range 6 {
 			if i == 3 {
 				file := writeFile(s.T, "graph.yaml", strings.Replace(auditGraph, "[NY-1, NY-2]", "[NY-1, NY-2, NJ-1]", 1))
 				s.must("graph", "publish", file, "--no-wait")
 			}
-			if r := s.audit(0); i > 0 && r.SKUs == 0 {
+			if r := s.audit(0); r.SKUs != 6 {
 				s.Errorf("%+v", r)
 			}
 		}

@@ -178,6 +178,7 @@ func (f *Folder) Adopt(s *Stock, cause int) {
 // rebuild computes pools and demand anew from the cells.
 func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 	s.totals = nil
+	s.locs = nil
 	s.graph, s.cells, s.orphans, s.demand, s.lost = f.graph, nil, nil, nil, nil
 	s.pools = make([]Pool, f.graph.shared)
 	for i := range s.pools {
@@ -207,7 +208,7 @@ func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 			s.orphans = append(s.orphans, c)
 			continue
 		}
-		s.cells = append(s.cells, c)
+		s.insert(len(s.cells), c)
 		if number := f.graph.locations[loc].pool; number >= 0 && int(number) < len(s.pools) {
 			p := &s.pools[number]
 			p.replace(sums{}, c.sums())

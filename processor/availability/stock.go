@@ -17,6 +17,7 @@ type Stock struct {
 	complete bool
 
 	cells   []*Cell // sorted by loc; of locations that the graph has
+	locs    []int32 // their locations: a search does not touch the cells
 	orphans []*Cell // of locations that it does not have: only Reserved counts for anything, and nowhere
 	pools   []Pool  // one per shared pool of the graph
 	demand  []demand
@@ -138,7 +139,7 @@ func (s *Stock) Load(d *StockData, asked []LocationID) {
 				s.orphans = append(s.orphans, s.weigh(&c))
 			}
 		} else if at, ok := s.find(c.loc); !ok {
-			s.cells = slices.Insert(s.cells, at, s.weigh(&c))
+			s.insert(at, s.weigh(&c))
 		}
 	}
 	for _, id := range asked {
@@ -153,6 +154,11 @@ func (s *Stock) Load(d *StockData, asked []LocationID) {
 	s.complete = s.complete || d.Complete
 }
 
+func (s *Stock) insert(at int, c *Cell) {
+	s.cells = slices.Insert(s.cells, at, c)
+	s.locs = slices.Insert(s.locs, at, c.loc)
+}
+
 // Begin says whether nothing was done with the stock since the last Finish, and that something is done now.
 func (s *Stock) Begin() bool {
 	first := !s.batch.begun
@@ -164,7 +170,7 @@ func (s *Stock) find(loc int32) (int, bool) {
 	if n := len(s.cells); n == len(s.graph.locations) {
 		return int(loc), true
 	}
-	return slices.BinarySearchFunc(s.cells, loc, func(c *Cell, loc int32) int { return cmp.Compare(c.loc, loc) })
+	return slices.BinarySearch(s.locs, loc)
 }
 
 // peek returns the cell of a location, or nil.
@@ -180,7 +186,7 @@ func (s *Stock) cell(loc int32) *Cell {
 	at, ok := s.find(loc)
 	if !ok {
 		l := &s.graph.locations[loc]
-		s.cells = slices.Insert(s.cells, at, s.weigh(newCell(l.ID, l.Since, loc)))
+		s.insert(at, s.weigh(newCell(l.ID, l.Since, loc)))
 	}
 	return s.cells[at]
 }
