@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // LocationSpec is a location as published.
@@ -131,7 +132,7 @@ func CheckPlaceID(id string) error {
 
 // CheckSKU says what is wrong with a SKU: 1–250 characters, none of \ < > ; % / : or white space or control characters.
 func CheckSKU(sku string) error {
-	if sku == "" || len(sku) > 250 {
+	if sku == "" || utf8.RuneCountInString(sku) > 250 {
 		return errors.New("a SKU has 1 to 250 characters")
 	}
 	if strings.ContainsAny(sku, `\<>;%/:`) || strings.ContainsFunc(sku, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar }) {

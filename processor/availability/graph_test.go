@@ -126,7 +126,7 @@ func TestPoolsAreSignatures(t *testing.T) {
 }
 
 func TestCheckSKU(t *testing.T) {
-	for _, sku := range []string{"1", "a.b_c-d|e+f", "größe-42", strings.Repeat("x", 250)} {
+	for _, sku := range []string{"1", "a.b_c-d|e+f", "größe-42", strings.Repeat("x", 250), strings.Repeat("棚", 250)} {
 		if err := CheckSKU(sku); err != nil {
 			t.Errorf("CheckSKU(%q): %v", sku, err)
 		}
