@@ -54,8 +54,11 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 		next.Offsets[t.shared.inputOf(r)] = r.Offset + 1
 		next.Newest = max(next.Newest, instantOf(r.Timestamp))
 	}
-	for _, sku := range b.owed {
-		t.folder.Touch(t.use(b, t.stocks.bySKU[sku]), nil, -1)
+	if len(b.owed) > 0 {
+		gone := t.gone() // the replay may have brought the SKU to a newer graph without a word to anyone
+		for _, sku := range b.owed {
+			t.folder.Touch(t.use(b, t.stocks.bySKU[sku]), gone, -1)
+		}
 	}
 	f.sweep(&next)
 	for _, d := range b.expired {

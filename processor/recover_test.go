@@ -141,3 +141,46 @@ func TestReturnsAfterBeingLost(t *testing.T) {
 	}
 	w.check()
 }
+
+// TestOwedSKUsArePublished replays under a graph that came while nobody ran: what the replay touched is computed with it
+// already, so no sweep would publish it.
+func TestOwedSKUsArePublished(t *testing.T) {
+	w, traffic := newForgetful(t)
+	r := w.start("a")
+	traffic.send(40)
+	w.swept()
+	w.settled()
+	early := w.memory.Snapshot()
+	traffic.send(60)
+	w.settled()
+	r.stop()
+	w.memory.Restore(early)
+	w.publish(moved())
+	w.start("a")
+	w.swept()
+	w.settled()
+	w.check()
+}
+
+// TestDeadLettersStand forgets a record that was refused for its location, and replays it under a graph that has the
+// location: it stays a dead letter, once, and is not applied.
+func TestDeadLettersStand(t *testing.T) {
+	w, _ := newForgetful(t)
+	empty := w.memory.Snapshot()
+	r := w.start("a")
+	w.send(w.count("good", "SKU-1", "L00", 5), w.count("early", "SKU-1", "L04", 7))
+	w.settled()
+	r.stop()
+	w.memory.Restore(empty)
+	w.publish(moved()) // has L04
+	w.start("a")
+	w.swept()
+	w.settled()
+	w.check()
+	if l, ok := w.published()["L04/SKU-1"]; ok && l.level.Present {
+		t.Errorf("the dead letter was applied: %+v", l.level)
+	}
+	if n := len(w.read(w.names.DeadLetters)); n != 1 {
+		t.Errorf("%d dead letters, want 1", n)
+	}
+}
