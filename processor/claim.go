@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -155,69 +154,6 @@ func (s *session) heartbeat(ctx context.Context) error {
 	return kerr.ErrorForCode(resp.ErrorCode)
 }
 
-// offsets are what is committed for one input.
-type offsets struct {
-	offset   int64 // -1: nothing
-	metadata *Metadata
-}
-
-// committedOffsets asks for stable offsets: those of a transaction whose outcome is open are waited for.
-func (t *task) committedOffsets(ctx context.Context) ([availability.Inputs]offsets, error) {
-	for {
-		found, err := t.askOffsets(ctx)
-		if !errors.Is(err, kerr.UnstableOffsetCommit) {
-			return found, err
-		}
-		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
-			return found, ctx.Err()
-		}
-	}
-}
-
-func (t *task) askOffsets(ctx context.Context) ([availability.Inputs]offsets, error) {
-	var found [availability.Inputs]offsets
-	r := kmsg.NewPtrOffsetFetchRequest()
-	r.RequireStable = true
-	r.Group = t.shared.names.ConsumerGroup()
-	group := kmsg.NewOffsetFetchRequestGroup()
-	group.Group = r.Group
-	for _, name := range t.shared.inputs() {
-		topic := kmsg.NewOffsetFetchRequestGroupTopic()
-		topic.Topic, topic.Partitions = name, []int32{t.number}
-		topic.TopicID = t.shared.topicIDs[name]
-		group.Topics = append(group.Topics, topic)
-	}
-	r.Groups = append(r.Groups, group)
-	resp, err := r.RequestWith(ctx, t.shared.admin)
-	if err == nil && len(resp.Groups) == 1 {
-		err = kerr.ErrorForCode(resp.Groups[0].ErrorCode)
-	} else if err == nil {
-		err = fmt.Errorf("the answer has %d groups, not one", len(resp.Groups))
-	}
-	if err != nil {
-		return found, fmt.Errorf("fetching committed offsets of task %d: %w", t.number, err)
-	}
-	for input, name := range t.shared.inputs() {
-		found[input].offset = -1
-		for _, topic := range resp.Groups[0].Topics {
-			if topic.Topic != name && topic.TopicID != t.shared.topicIDs[name] || len(topic.Partitions) != 1 {
-				continue
-			}
-			p := topic.Partitions[0]
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return found, fmt.Errorf("fetching the committed offset of %s/%d: %w", name, t.number, err)
-			}
-			found[input].offset = p.Offset
-			if p.Metadata != nil && p.Offset >= 0 {
-				if m, err := ParseMetadata(*p.Metadata); err == nil {
-					found[input].metadata = &m
-				}
-			}
-		}
-	}
-	return found, nil
-}
-
 // compare holds the checkpoint against the committed offsets and returns k. A task without checkpoint gets one at its
 // origin. It stops the task where no recovery is possible.
 func (t *task) compare(ctx context.Context, c *availability.Checkpoint, committed [availability.Inputs]offsets) (claimed, error) {
@@ -286,51 +222,6 @@ func (t *task) origin(c *availability.Checkpoint, starts map[string]int64, commi
 	c.Results, c.DeadLetters = starts[t.shared.names.ReservationResults], starts[t.shared.names.DeadLetters]
 	c.Partitions = t.shared.partitions
 	return kind
-}
-
-// starts returns the log starts of the task's partitions.
-func (t *task) starts(ctx context.Context) (map[string]int64, error) {
-	n := &t.shared.names
-	return t.list(ctx, -2, n.StockDeltas, n.ReservationEvents, n.ReservationResults, n.DeadLetters)
-}
-
-// watermarks returns the high watermarks of the task's results and dead letters.
-func (t *task) watermarks(ctx context.Context) (results, dead int64, err error) {
-	n := &t.shared.names
-	ends, err := t.list(ctx, -1, n.ReservationResults, n.DeadLetters)
-	return ends[n.ReservationResults], ends[n.DeadLetters], err
-}
-
-// list asks for the offset at a timestamp, or for the start (-2) or the high watermark (-1), of the task's partition of
-// each topic.
-func (t *task) list(ctx context.Context, timestamp int64, names ...string) (map[string]int64, error) {
-	r := kmsg.NewPtrListOffsetsRequest()
-	r.ReplicaID = -1
-	for _, name := range names {
-		topic := kmsg.NewListOffsetsRequestTopic()
-		topic.Topic = name
-		p := kmsg.NewListOffsetsRequestTopicPartition()
-		p.Partition, p.Timestamp, p.CurrentLeaderEpoch = t.number, timestamp, -1
-		topic.Partitions = append(topic.Partitions, p)
-		r.Topics = append(r.Topics, topic)
-	}
-	resp, err := r.RequestWith(ctx, t.shared.admin)
-	if err != nil {
-		return nil, fmt.Errorf("listing offsets of task %d: %w", t.number, err)
-	}
-	found := make(map[string]int64, len(names))
-	for _, topic := range resp.Topics {
-		for _, p := range topic.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return nil, fmt.Errorf("listing the offset of %s/%d: %w", topic.Topic, p.Partition, err)
-			}
-			found[topic.Topic] = p.Offset
-		}
-	}
-	if len(found) != len(names) {
-		return nil, fmt.Errorf("listing offsets of task %d: %d of %d partitions answered", t.number, len(found), len(names))
-	}
-	return found, nil
 }
 
 // build makes what the task holds in memory anew. What a parked task holds is taken over if nobody has written since.

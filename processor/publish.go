@@ -1,0 +1,196 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
+)
+
+// publish folds the batches and publishes them with their offsets in one transaction. A stop does not cut it short: it
+// ends within the transaction's time-out.
+func (s *session) publish(ctx context.Context, batches []*prepared) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shared.TransactionTimeout)
+	defer cancel()
+	s.mu.Lock()
+	s.giveUp = cancel
+	s.mu.Unlock()
+	defer func() {
+		for _, b := range batches {
+			b.batch.release()
+		}
+	}()
+	ctx, end := s.shared.obs.span(ctx, "publish", -1)
+	results, err := s.foldAll(ctx, batches)
+	committed := false
+	for try := 0; err == nil && !committed && try < publishTries; try++ {
+		if try > 0 {
+			pause(ctx, time.Duration(try)*5*time.Millisecond)
+		}
+		committed, err = s.transact(ctx, results)
+	}
+	end(err)
+	if committed {
+		for _, f := range results {
+			s.published(f)
+		}
+		return nil
+	}
+	s.takeBack(err)
+	if err != nil {
+		return fmt.Errorf("publishing: %w", err)
+	}
+	return nil
+}
+
+// publishTries is how often a transaction that was aborted for certain is tried: a broker that still writes the markers of
+// the one before refuses the offsets of one that comes within a millisecond.
+const publishTries = 4
+
+// takeBack drops what the session's tasks hold in memory: it is ahead of what stands. Where the answer of End was lost,
+// only a claim finds out what stands; the session begins anew then.
+func (s *session) takeBack(err error) {
+	s.log.Info("transaction does not stand; its tasks claim again", "err", err)
+	for _, t := range s.list() {
+		if !t.is(running) {
+			continue
+		}
+		if err == nil {
+			s.reclaim(t)
+		} else {
+			t.setState(closed)
+		}
+	}
+}
+
+// transact publishes what was folded in one transaction. Neither committed nor an error: it was aborted, nothing stands.
+func (s *session) transact(ctx context.Context, results []*folded) (committed bool, err error) {
+	if err := s.group.Begin(); err != nil {
+		return false, fmt.Errorf("beginning a transaction: %w", err)
+	}
+	var failed firstError
+	for _, f := range results {
+		s.produce(ctx, f, &failed)
+	}
+	if err := s.client.Flush(ctx); err != nil {
+		return false, err
+	}
+	if err := failed.get(); err != nil {
+		_, abortErr := s.group.End(ctx, kgo.TryAbort)
+		return false, errors.Join(err, abortErr)
+	}
+	return s.end(ctx, results)
+}
+
+// foldAll folds the batches in parallel.
+func (s *session) foldAll(ctx context.Context, batches []*prepared) ([]*folded, error) {
+	results := make([]*folded, len(batches))
+	var group errgroup.Group
+	group.SetLimit(s.shared.Workers)
+	for i, p := range batches {
+		group.Go(func() (err error) {
+			results[i], err = p.task.fold(ctx, p.batch, nil)
+			return err
+		})
+	}
+	return results, group.Wait()
+}
+
+func (s *session) produce(ctx context.Context, f *folded, failed *firstError) {
+	names := &s.shared.names
+	acknowledged := func(r *kgo.Record, err error) {
+		switch {
+		case err != nil:
+			failed.set(fmt.Errorf("producing to %s/%d: %w", r.Topic, r.Partition, err))
+		case r.Topic == names.ReservationResults:
+			f.results.Store(max(f.results.Load(), r.Offset+1))
+		case r.Topic == names.DeadLetters:
+			f.deadLetters.Store(max(f.deadLetters.Load(), r.Offset+1))
+		}
+	}
+	for _, r := range f.outputs {
+		s.group.Produce(ctx, r, acknowledged)
+	}
+}
+
+// end commits the offsets that were folded, not those that were polled: both inputs of every task in the transaction,
+// moved or not, with the witness of its checkpoint. Generation and member fence a session that has lost its partitions.
+func (s *session) end(ctx context.Context, results []*folded) (bool, error) {
+	return s.group.End(kgo.PreTxnCommitFnContext(ctx, func(r *kmsg.TxnOffsetCommitRequest) error {
+		inputs := s.shared.inputs()
+		r.Topics = r.Topics[:0]
+		for input, topic := range inputs {
+			t := kmsg.NewTxnOffsetCommitRequestTopic()
+			t.Topic, t.TopicID = topic, s.shared.topicIDs[topic]
+			for _, f := range results {
+				checkpoint := &f.commit.Checkpoint
+				p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+				p.Partition, p.Offset, p.LeaderEpoch = f.task.number, checkpoint.Offsets[input], -1
+				metadata := metadataOf(checkpoint, input).String()
+				p.Metadata = &metadata
+				t.Partitions = append(t.Partitions, p)
+			}
+			r.Topics = append(r.Topics, t)
+		}
+		return nil
+	}), kgo.TryCommit)
+}
+
+// published makes a batch that stands in Kafka the task's newest, and hands it to the store.
+func (s *session) published(f *folded) {
+	t := f.task
+	next := &f.commit.Checkpoint
+	next.Results = max(next.Results, f.results.Load())
+	next.DeadLetters = max(next.DeadLetters, f.deadLetters.Load())
+	if n := len(f.batch.owed); n > 0 {
+		t.owed = t.owed[n:]
+		f.commit.OwedCleared = len(t.owed) == 0
+	}
+	if f.batch.adopts != nil {
+		t.restartSweep()
+	}
+	t.swept(f.batch)
+	t.recalled = nil
+	for _, version := range f.commit.DropGraphs {
+		delete(t.graphs, version)
+	}
+	for _, d := range f.batch.expired {
+		t.expiries.published[d] = true
+	}
+	t.expect(f.commit.Stocks)
+	t.folded = *next
+	t.drop(next.Offsets)
+	t.lastCommit = time.Now()
+	number := t.committer.enqueue(f.commit)
+	for _, h := range f.batch.touched {
+		t.stocks.wrote(h, number)
+	}
+	stored, _ := t.committer.numbers()
+	t.stocks.evict(stored)
+	s.shared.obs.published(f, time.Now())
+}
+
+// firstError keeps the first of many errors.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (e *firstError) set(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+func (e *firstError) get() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
