@@ -20,11 +20,6 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 	s.mu.Lock()
 	s.giveUp = cancel
 	s.mu.Unlock()
-	defer func() {
-		for _, b := range batches {
-			b.batch.release()
-		}
-	}()
 	ctx, end := s.shared.obs.span(ctx, "publish", -1)
 	results, err := s.foldAll(ctx, batches)
 	committed := false
@@ -35,15 +30,18 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 		committed, err = s.transact(ctx, results)
 	}
 	end(err)
-	if committed {
-		for _, f := range results {
+	if err != nil {
+		s.takeBack(err)
+		return fmt.Errorf("publishing: %w", err) // the client may still hold records: their memory is not used again
+	}
+	for _, f := range results {
+		if committed {
 			s.published(f)
 		}
-		return nil
+		f.batch.release()
 	}
-	s.takeBack(err)
-	if err != nil {
-		return fmt.Errorf("publishing: %w", err)
+	if !committed {
+		s.takeBack(nil)
 	}
 	return nil
 }
