@@ -38,8 +38,29 @@ func (w *world) settled() {
 				}
 			}
 		}
-		return true
+		return w.marked(admin)
 	})
+}
+
+// marked says whether every transaction has ended in the outputs: End returns, and the group's offsets move, before its
+// markers are in every partition.
+func (w *world) marked(admin *kadm.Client) bool {
+	outputs := []string{w.names.AvailabilityUpdates, w.names.ReservationResults, w.names.DeadLetters}
+	ends, err := admin.ListEndOffsets(w.Context(), outputs...)
+	if err != nil {
+		return false
+	}
+	stable, err := admin.ListCommittedOffsets(w.Context(), outputs...)
+	if err != nil {
+		return false
+	}
+	marked := true
+	ends.Each(func(end kadm.ListedOffset) {
+		if s, ok := stable.Lookup(end.Topic, end.Partition); !ok || s.Err != nil || end.Err != nil || s.Offset != end.Offset {
+			marked = false
+		}
+	})
+	return marked
 }
 
 // lastOffsets returns, for each partition of the inputs, the offset after its last record.

@@ -309,16 +309,32 @@ func (r *runner) stop() {
 	r.world.must(err)
 }
 
+// testLog keeps a processor's last lines, and prints them where its test has failed.
 func testLog(t testing.TB, instance string) slog.Handler {
-	return slog.NewTextHandler(logTo{t, instance}, &slog.HandlerOptions{Level: slog.LevelInfo})
+	l := &logTo{instance: instance}
+	t.Cleanup(func() {
+		if t.Failed() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			t.Logf("the log of %s ends with:\n%s", instance, strings.Join(l.lines, ""))
+		}
+	})
+	return slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo})
 }
 
 type logTo struct {
-	t        testing.TB
 	instance string
+	mu       sync.Mutex
+	lines    []string
 }
 
-func (l logTo) Write(line []byte) (int, error) {
+// logLines is how many lines of a processor a failed test prints.
+const logLines = 40
+
+func (l *logTo) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines[max(0, len(l.lines)-logLines+1):], string(line))
 	if os.Getenv("ONHAND_TEST_LOG") != "" {
 		_, _ = os.Stderr.WriteString(l.instance + " " + string(line))
 	}
