@@ -96,7 +96,7 @@ func (w *world) read(names ...string) []*kgo.Record {
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumePartitions(positions), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(50*time.Millisecond))
+	client, err := kgo.NewClient(w.kafka(kgo.ConsumePartitions(positions), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(50*time.Millisecond))...)
 	w.must(err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,42 +46,67 @@ type world struct {
 	memory     *cache.Memory        // instead of Redis, where a test needs to make it forget
 	client     *kgo.Client
 	writer     *topics.Writer
+	static     schemas.Static
 	decoder    *schemas.Decoder
 	ids        topics.IDs
 	graph      *schemas.LocationGraph
 	tracers    trace.TracerProvider
+	options    []kgo.Opt // of every client
+	dialer     dialer
+	tick       time.Duration // between two looks of eventually
+	patience   time.Duration // how long eventually waits
+
+	wired func(instance, address string, conn net.Conn) net.Conn // around the connections of a processor; nil: none
 }
+
+// dialer opens a connection of a client.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // fourDigits is the id of a schema of deltas whose quantities have four fraction digits.
 const fourDigits = 44
+
+var noTracers = tracenoop.NewTracerProvider()
 
 // newWorld makes topics with that many partitions.
 func newWorld(t testing.TB, partitions int32) *world {
 	t.Helper()
 	random := make([]byte, 6)
 	_, _ = rand.Read(random)
-	w := &world{TB: t, namespace: "test-" + hex.EncodeToString(random), partitions: partitions, tracers: tracenoop.NewTracerProvider()}
+	w := &world{TB: t, namespace: "test-" + hex.EncodeToString(random), partitions: partitions, tracers: noTracers,
+		dialer: new(net.Dialer).DialContext, tick: 10 * time.Millisecond, patience: 30 * time.Second}
 	w.connect()
+	w.furnish()
+	return w
+}
+
+// furnish makes the contract of the namespace: schemas and topics.
+func (w *world) furnish() {
+	w.Helper()
 	names, err := topics.NamesOf(w.namespace)
 	w.must(err)
 	w.names = names
-	static, byRecord := schemas.Static{}, map[string]int{}
+	byRecord := map[string]int{}
+	w.static = schemas.Static{}
 	for i, s := range schemas.Subjects(w.namespace) {
-		static[i+1], byRecord[s.Record] = s.Text, i+1
+		w.static[i+1], byRecord[s.Record] = s.Text, i+1
 	}
-	static[fourDigits] = strings.ReplaceAll(static[1], `"scale":3`, `"scale":4`)
+	w.static[fourDigits] = strings.ReplaceAll(w.static[1], `"scale":3`, `"scale":4`)
 	w.ids, err = topics.IDsOf(byRecord)
 	w.must(err)
-	w.decoder = schemas.NewDecoder(static, schemas.DecoderOptions{})
-	w.writer = topics.NewWriter(names, w.ids, partitions)
-	w.client, err = kgo.NewClient(append(names.ProducerOpts(), kgo.SeedBrokers(w.brokers...))...)
+	w.decoder = schemas.NewDecoder(w.static, schemas.DecoderOptions{})
+	w.writer = topics.NewWriter(names, w.ids, w.partitions)
+	w.client, err = kgo.NewClient(w.kafka(names.ProducerOpts()...)...)
 	w.must(err)
-	t.Cleanup(w.client.Close)
+	w.Cleanup(w.client.Close)
 	admin := kadm.NewClient(w.client)
-	_, err = topics.Apply(t.Context(), admin, topics.Settings{Namespace: w.namespace, Partitions: partitions})
+	_, err = topics.Apply(w.Context(), admin, topics.Settings{Namespace: w.namespace, Partitions: w.partitions})
 	w.must(err)
-	t.Cleanup(func() { _, _ = admin.DeleteTopics(context.Background(), names.All()...) })
-	return w
+	w.Cleanup(func() { _, _ = admin.DeleteTopics(context.Background(), names.All()...) })
+}
+
+// kafka adds how to reach the brokers to the options of a client.
+func (w *world) kafka(o ...kgo.Opt) []kgo.Opt {
+	return slices.Concat([]kgo.Opt{kgo.SeedBrokers(w.brokers...), kgo.Dialer(w.dialer)}, w.options, o)
 }
 
 func (w *world) connect() {
@@ -215,7 +241,7 @@ func (w *world) open() closingStore {
 	if w.memory != nil {
 		return w.memory
 	}
-	store, err := cache.Open(w.Context(), w.redisURL, cache.Options{Namespace: w.namespace})
+	store, err := cache.Open(w.Context(), w.redisURL, cache.Options{Namespace: w.namespace, Dialer: w.dialer})
 	w.must(err)
 	return store
 }
@@ -223,19 +249,20 @@ func (w *world) open() closingStore {
 // runner is a processor at work, as in a process of its own: cut takes its network away, as kill -9 would.
 type runner struct {
 	*processor.Processor
-	world  *world
-	store  closingStore
-	cutOff atomic.Bool
-	mu     sync.Mutex
-	conns  []net.Conn
-	cancel context.CancelFunc
-	done   chan error
+	world    *world
+	instance string
+	store    closingStore
+	cutOff   atomic.Bool
+	mu       sync.Mutex
+	conns    []net.Conn
+	cancel   context.CancelFunc
+	done     chan error
 }
 
 // start runs a processor under the given instance name.
 func (w *world) start(instance string, change ...func(*processor.Options)) *runner {
 	w.Helper()
-	r := &runner{world: w, done: make(chan error, 1)}
+	r := &runner{world: w, instance: instance, done: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background()) // ended by stop or cut
 	r.cancel = cancel
 	var err error
@@ -248,7 +275,7 @@ func (w *world) start(instance string, change ...func(*processor.Options)) *runn
 	observer, err := processor.NewObserver(w.tracers, metricnoop.NewMeterProvider(), propagation.TraceContext{})
 	w.must(err)
 	o := processor.Options{
-		Namespace: w.namespace, Instance: instance, Client: []kgo.Opt{kgo.SeedBrokers(w.brokers...), kgo.Dialer(r.dial)}, Store: r.store,
+		Namespace: w.namespace, Instance: instance, Client: w.kafka(kgo.Dialer(r.dial)), Store: r.store,
 		Reader: topics.NewReader(w.decoder, topics.Options{}), IDs: w.ids, Observer: observer, Logger: slog.New(testLog(w, instance)),
 		TransactionTimeout: 5 * time.Second, SessionTimeout: 6 * time.Second,
 	}
@@ -276,13 +303,17 @@ func (r *runner) dial(ctx context.Context, network, address string) (net.Conn, e
 	if r.cutOff.Load() {
 		return nil, errors.New("the process is dead")
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err == nil {
-		r.mu.Lock()
-		r.conns = append(r.conns, conn)
-		r.mu.Unlock()
+	conn, err := r.world.dialer(ctx, network, address)
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	if r.world.wired != nil {
+		conn = r.world.wired(r.instance, address, conn)
+	}
+	r.mu.Lock()
+	r.conns = append(r.conns, conn)
+	r.mu.Unlock()
+	return conn, nil
 }
 
 func (r *runner) disconnect() {
@@ -341,14 +372,14 @@ func (l *logTo) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// eventually waits for a condition to hold, up to 30 s.
+// eventually waits for a condition to hold.
 func (w *world) eventually(what string, holds func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(w.patience)
 	for !holds() {
 		if time.Now().After(deadline) {
-			w.Fatalf("not within 30 s: %s", what)
+			w.Fatalf("not within %s: %s", w.patience, what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(w.tick)
 	}
 }

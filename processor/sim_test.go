@@ -1,0 +1,455 @@
+package processor_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"onhand/processor/availability"
+	"onhand/schemas"
+	"onhand/topics"
+)
+
+var (
+	simulationsFlag = flag.Int("simulations", 500, "how many schedules TestSimulation runs")
+	simSeedFlag     = flag.Uint64("simseed", 0, "seed of the one schedule that TestSimulation runs; 0: many")
+	simScriptFlag   = flag.String("simscript", "", "file of the one schedule that TestSimulation runs")
+)
+
+// TestSimulation runs processors in virtual time through schedules of traffic and faults made from a seed, and compares
+// what is left at rest with a plain recount: levels, state, results and dead letters, versions, promises, expiries. A
+// schedule that goes wrong is printed with its seed. Replay, and the long form:
+//
+//	go test -run TestSimulation ./processor -simseed N
+//	go test -run TestSimulation ./processor -simscript FILE
+//	go test -run TestSimulation ./processor -simulations 10000 -timeout 2h
+func TestSimulation(t *testing.T) {
+	if *simScriptFlag != "" {
+		text, err := os.ReadFile(*simScriptFlag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := parseSchedule(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		report(t, simulate(t, s), *simScriptFlag)
+		return
+	}
+	if *simSeedFlag != 0 {
+		report(t, simulate(t, planned(*simSeedFlag)), fmt.Sprint("seed ", *simSeedFlag))
+		return
+	}
+	first := seed()
+	began := time.Now()
+	var next sync.Mutex
+	left := uint64(*simulationsFlag)
+	t.Run("seeds", func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for {
+					next.Lock()
+					n := left
+					left--
+					if n == 0 {
+						left = 0
+					}
+					next.Unlock()
+					if n == 0 || t.Failed() {
+						return
+					}
+					report(t, simulate(t, planned(first+n)), fmt.Sprint("seed ", first+n))
+				}
+			})
+		}
+	})
+	t.Logf("%d schedules from seed %d in %s", *simulationsFlag, first+1, time.Since(began).Round(time.Millisecond))
+}
+
+func report(t *testing.T, o *outcome, name string) {
+	if len(o.failures) > 0 {
+		t.Errorf("%s:\n%s\nthe schedule\n%s\nwhat happened\n%s", name, strings.Join(o.failures, "\n"), o.schedule, strings.Join(o.story, "\n"))
+	} else if testing.Verbose() && (*simSeedFlag != 0 || *simScriptFlag != "") {
+		t.Logf("%s\n%s", o.schedule, strings.Join(o.story, "\n"))
+	}
+}
+
+// outcome is what became of a schedule.
+type outcome struct {
+	schedule *schedule
+	failures []string
+	story    []string
+	logs     []string
+}
+
+// bubble stands for the test in a simulation: its failures are noted, and end the simulation, not the test.
+type bubble struct {
+	testing.TB
+	ctx      context.Context //nolint:containedctx // that of the simulation, for those who ask the test for one
+	mu       sync.Mutex
+	failures []string
+	logs     []string
+	cleanups []func()
+}
+
+// over is what a fatal failure panics with.
+type over struct{}
+
+func (b *bubble) Helper()                  {}
+func (b *bubble) Context() context.Context { return b.ctx }
+func (b *bubble) Cleanup(f func())         { b.cleanups = append(b.cleanups, f) }
+func (b *bubble) Log(args ...any)          { b.Logf("%s", fmt.Sprint(args...)) }
+func (b *bubble) Error(args ...any)        { b.Errorf("%s", fmt.Sprint(args...)) }
+func (b *bubble) Fatal(args ...any)        { b.Fatalf("%s", fmt.Sprint(args...)) }
+
+func (b *bubble) Logf(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.logs = append(b.logs, fmt.Sprintf(format, args...))
+}
+
+func (b *bubble) Errorf(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = append(b.failures, fmt.Sprintf(format, args...))
+}
+
+func (b *bubble) Fatalf(format string, args ...any) {
+	b.Errorf(format, args...)
+	panic(over{})
+}
+
+func (b *bubble) Failed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.failures) > 0
+}
+
+// finish ends what was begun, the newest first.
+func (b *bubble) finish() {
+	for len(b.cleanups) > 0 {
+		last := b.cleanups[len(b.cleanups)-1]
+		b.cleanups = b.cleanups[:len(b.cleanups)-1]
+		last()
+	}
+}
+
+// simulate runs a schedule and checks what is left.
+func simulate(t *testing.T, s *schedule) *outcome {
+	o := &outcome{schedule: s}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		b := &bubble{TB: t, ctx: ctx}
+		var sim *simulation
+		func() {
+			defer func() {
+				if r := recover(); r != nil && r != (over{}) {
+					panic(r)
+				}
+			}()
+			sim = newSimulation(b, s.settings)
+			sim.run(s)
+		}()
+		cancel()
+		b.finish()
+		o.failures, o.logs = b.failures, b.logs
+		if sim != nil {
+			o.story = sim.story
+		}
+	})
+	return o
+}
+
+// run does what the schedule says, ends all faults, and checks what is left once everything is at rest.
+func (s *simulation) run(plan *schedule) {
+	s.publishGraph("first")
+	for _, step := range plan.steps {
+		if wait := step.at - time.Since(s.began); wait > 0 {
+			<-time.After(wait)
+		}
+		if err := s.do(step.words); err != nil {
+			s.Fatalf("%s: %v", strings.Join(step.words, " "), err)
+		}
+	}
+	<-time.After(time.Second)
+	s.heal()
+	if !slices.ContainsFunc(s.alive(), func(p *simProcess) bool { return true }) {
+		s.process("z")
+	}
+	s.note("all faults end")
+	s.rest()
+	s.note("at rest")
+	s.check()
+	s.checkExpired()
+	s.checkPromises()
+	s.checkForwarded()
+}
+
+func (s *simulation) alive() []*simProcess {
+	var alive []*simProcess
+	for _, p := range s.processes {
+		p.mu.Lock()
+		if p.live {
+			alive = append(alive, p)
+		}
+		p.mu.Unlock()
+	}
+	return alive
+}
+
+// rest waits until everything sent is folded, published and stored, no sweep is under way and nothing is due.
+func (s *simulation) rest() {
+	store := s.open()
+	defer func() { _ = store.Close() }()
+	<-time.After(25 * time.Second) // the longest reservation
+	for range 3 {
+		s.settled()
+		s.swept()
+		if !s.due(store) {
+			break
+		}
+		<-time.After(5 * time.Second)
+	}
+	s.settled()
+}
+
+// do takes one step of a schedule.
+func (s *simulation) do(words []string) error {
+	arg := func(i int) string {
+		if i < len(words) {
+			return words[i]
+		}
+		return ""
+	}
+	number := func(i int) int {
+		n, _ := strconv.Atoi(arg(i)) // 0 where there is none
+		return n
+	}
+	span := func(i int) time.Duration {
+		d, _ := time.ParseDuration(arg(i)) // 0 where there is none
+		return d
+	}
+	switch arg(0) {
+	case "start":
+		s.process(arg(1))
+	case "stop", "cut", "freeze":
+		return s.end(arg(0), arg(1), span(2))
+	case "kick":
+		s.kick(arg(1))
+	case "arm":
+		s.mu.Lock()
+		s.faults = append(s.faults, &fault{process: arg(1), step: arg(2), nth: number(3), effect: arg(4), wait: span(5)})
+		s.mu.Unlock()
+	case "fail":
+		return s.fail(arg(1), number(2), arg(3))
+	case "rollback":
+		s.mu.Lock()
+		to := len(s.history) - 1 - number(1)
+		s.mu.Unlock()
+		s.rollBack(to)
+	case "state":
+		s.rollBack(number(1))
+	case "empty":
+		s.rollBack(0)
+	case "leaders":
+		s.fake.ShufflePartitionLeaders()
+		s.fake.RehashCoordinators()
+	case "graph":
+		s.publishGraph(arg(1))
+	case "registry":
+		s.registry.set(arg(1) == "down")
+	case "skew":
+		s.skew = span(1)
+	default:
+		return s.sendRecord(words, number)
+	}
+	return nil
+}
+
+func (s *simulation) end(how, name string, d time.Duration) error {
+	p := s.processes[name]
+	if p == nil {
+		return fmt.Errorf("there is no process %s", name)
+	}
+	switch how {
+	case "freeze":
+		p.freeze(d)
+	case "cut":
+		p.cut()
+	case "stop":
+		p.mu.Lock()
+		r, live := p.runner, p.live
+		p.live = false
+		p.mu.Unlock()
+		if live {
+			s.note("%s stops", name)
+			p.stopping = true
+			r.cancel()
+		}
+	}
+	return nil
+}
+
+// fail makes the brokers refuse requests of the processors.
+func (s *simulation) fail(key string, count int, with string) error {
+	var is *kerr.Error
+	for code := int16(-1); code < 140; code++ {
+		if e := kerr.TypedErrorForCode(code); e != nil && e.Message == with {
+			is = e
+		}
+	}
+	if is == nil {
+		return fmt.Errorf("there is no error %s", with)
+	}
+	f := kfake.Fault{Keys: []kmsg.Key{kmsg.Key(keyOf(key))}, Err: is, Count: count}
+	switch key {
+	case "Produce":
+		f.When = func(r kmsg.Request) bool { return r.(*kmsg.ProduceRequest).TransactionID != nil }
+	case "ListOffsets", "Fetch":
+		f.Topic = s.names.ReservationResults
+	}
+	handle := s.fake.Fault(f)
+	time.AfterFunc(20*time.Second, handle.Remove)
+	return nil
+}
+
+func keyOf(name string) int16 {
+	for key := range kmsg.MaxKey {
+		if kmsg.NameForKey(int16(key)) == name {
+			return int16(key)
+		}
+	}
+	return -1
+}
+
+// publishGraph publishes one of three graphs: another has a location more and other groups, more a group more.
+func (s *simulation) publishGraph(name string) {
+	g := graphOf(4, trafficGroups())
+	switch name {
+	case "other":
+		g = moved()
+		if s.settings.rising {
+			g = graphOf(5, map[string][]int{"EAST": {0, 1, 3}, "WEST": {1, 2}, "ALL": {0, 1, 2, 3}, "NORTH": {0, 2, 4}})
+		}
+	case "more":
+		g = graphOf(5, map[string][]int{"EAST": {0, 1}, "WEST": {1, 2}, "ALL": {0, 1, 2, 3}, "NORTH": {0, 2, 4}})
+	}
+	s.note("graph %s", name)
+	s.publish(g)
+	s.published = append(s.published, *s.graph)
+}
+
+// sentRecord is a record as it was sent.
+type sentRecord struct{ record *kgo.Record }
+
+// sendRecord sends one of
+//
+//	adjust|count|misrouted ID SKU LOCATION QUANTITY
+//	reserve ID SKU PLACE QUANTITY [whole] [expires 3s]
+//	transfer ID RESERVATION SKU GROUP LOCATION QUANTITY
+//	fulfill ID RESERVATION SKU LOCATION QUANTITY
+//	release ID RESERVATION SKU
+//	poison bytes|nowhere|negative|event ID SKU
+//	again N      the Nth record once more
+func (s *simulation) sendRecord(words []string, number func(int) int) error {
+	r, err := s.record(words, number)
+	if err != nil {
+		return err
+	}
+	s.sent = append(s.sent, sentRecord{r})
+	again := *r
+	s.send(&again)
+	return nil
+}
+
+func (s *simulation) record(words []string, number func(int) int) (*kgo.Record, error) {
+	now := s.now()
+	delta := func(d schemas.StockDelta, q int) *kgo.Record {
+		d.OnHand = milli(int64(q))
+		if d.Mode == schemas.ModeUpdate {
+			d.EffectiveDate = micros(now)
+		}
+		return s.writer.Delta(&d, now)
+	}
+	if len(words) < 4 && words[0] != "again" {
+		return nil, fmt.Errorf("%s is no step", words[0])
+	}
+	switch words[0] {
+	case "again":
+		if len(s.sent) == 0 {
+			return nil, fmt.Errorf("nothing was sent yet")
+		}
+		r := *s.sent[number(1)%len(s.sent)].record
+		r.Timestamp = now
+		return &r, nil
+	case "adjust":
+		return delta(schemas.StockDelta{RecordID: words[1], SKU: words[2], Location: words[3], Mode: schemas.ModeAdjust}, number(4)), nil
+	case "count":
+		return delta(schemas.StockDelta{RecordID: words[1], SKU: words[2], Location: words[3], Mode: schemas.ModeUpdate}, number(4)), nil
+	case "misrouted":
+		r := delta(schemas.StockDelta{RecordID: words[1], SKU: words[2], Location: words[3], Mode: schemas.ModeAdjust}, number(4))
+		r.Partition = (r.Partition + 1) % s.partitions
+		return r, nil
+	case "poison":
+		return s.poison(words[1], words[2], words[3], now), nil
+	}
+	return s.event(words, number, now)
+}
+
+func (s *simulation) poison(kind, id, sku string, now time.Time) *kgo.Record {
+	switch kind {
+	case "nowhere":
+		return s.writer.Delta(&schemas.StockDelta{RecordID: id, SKU: sku, Location: "NOWHERE", Mode: schemas.ModeAdjust, OnHand: milli(1)}, now)
+	case "negative":
+		return s.writer.Delta(&schemas.StockDelta{RecordID: id, SKU: sku, Location: "L00", Mode: schemas.ModeUpdate, OnHand: milli(-1), EffectiveDate: micros(now)}, now)
+	case "event":
+		return &kgo.Record{Topic: s.names.ReservationEvents, Partition: topics.PartitionOf(sku, s.partitions), Key: []byte(sku), Value: []byte("no avro"), Timestamp: now}
+	}
+	return &kgo.Record{Topic: s.names.StockDeltas, Partition: topics.PartitionOf(sku, s.partitions), Key: []byte(sku), Value: []byte("no avro"), Timestamp: now}
+}
+
+func (s *simulation) event(words []string, number func(int) int, now time.Time) (*kgo.Record, error) {
+	e := availability.ReservationEvent{RequestID: words[1], ReservationID: words[2], EventAt: availability.None, ExpiresAt: availability.None, At: availability.Instant(now.UnixMicro()), HasQuantity: true}
+	units := func(i int) availability.Quantity { return availability.Quantity(number(i)) * availability.Unit }
+	switch words[0] {
+	case "reserve":
+		e.ReservationID, e.SKU, e.Quantity = "res-"+words[1], availability.SKU(words[2]), units(4)
+		if strings.HasPrefix(words[3], "L") {
+			e.Location = availability.LocationID(words[3])
+		} else {
+			e.Group = availability.GroupID(words[3])
+		}
+		e.RefusePartial = slices.Contains(words, "whole")
+		if i := slices.Index(words, "expires"); i > 0 {
+			d, err := time.ParseDuration(words[i+1])
+			if err != nil {
+				return nil, err
+			}
+			e.ExpiresAt = availability.Instant(now.Add(d).UnixMicro())
+		}
+	case "transfer":
+		e.Action, e.SKU, e.Group, e.ToLocation, e.Quantity = availability.Transfer, availability.SKU(words[3]), availability.GroupID(words[4]), availability.LocationID(words[5]), units(6)
+	case "fulfill":
+		e.Action, e.SKU, e.Location, e.Quantity = availability.Fulfill, availability.SKU(words[3]), availability.LocationID(words[4]), units(5)
+	case "release":
+		e.Action, e.SKU, e.HasQuantity = availability.Release, availability.SKU(words[3]), false
+	default:
+		return nil, fmt.Errorf("%s is no step", words[0])
+	}
+	return s.writer.Event(&e), nil
+}
