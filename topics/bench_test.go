@@ -64,7 +64,7 @@ func BenchmarkWriteUpdate(b *testing.B) {
 		}
 		from.Version++
 		writer.Update(&recs[i], &arena, level, 5, from)
-		if len(recs[i].Headers) != updateHeadersMax {
+		if len(recs[i].Headers) != headersOf(level, from) {
 			b.Fatal(recs[i])
 		}
 		i++

@@ -38,14 +38,13 @@ const (
 	HeaderConnectExceptionMessage = "__connect.errors.exception.message"
 )
 
-// Headers of the CloudEvents binding for Kafka in binary mode.
+// Headers of the CloudEvents binding for Kafka in binary mode. Its optional subject and time are the record's key and
+// timestamp.
 const (
 	HeaderCESpecVersion = "ce_specversion"
 	HeaderCEID          = "ce_id" // namespace/place/SKU/version
 	HeaderCESource      = "ce_source"
 	HeaderCEType        = "ce_type"
-	HeaderCESubject     = "ce_subject" // place/SKU
-	HeaderCETime        = "ce_time"
 	HeaderContentType   = "content-type"
 )
 

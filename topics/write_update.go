@@ -2,7 +2,6 @@ package topics
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -18,8 +17,6 @@ var (
 	contentTypeAvr = []byte("application/avro")
 )
 
-const updateHeadersMax = 11
-
 // Update fills in the record of a level: a tombstone where the level is not present. The partition is that of the task,
 // which is that of the SKU. Key, value and headers are carved from the arena.
 func (w *Writer) Update(rec *kgo.Record, a *Arena, level *availability.Level, partition int32, from *Provenance) {
@@ -31,21 +28,19 @@ func (w *Writer) Update(rec *kgo.Record, a *Arena, level *availability.Level, pa
 		rec.Value = a.keep(schemas.AppendAvailabilityUpdate(a.spare(256+17*len(level.Futures)), w.ids.AvailabilityUpdate, &a.update))
 	}
 
-	// One text serves as id, and its parts as key, subject and version: namespace/place/SKU/version.
+	// One text serves as id, and its parts as key and version: namespace/place/SKU/version.
 	id := a.spare(len(w.idPrefix) + len(level.Place.ID) + len(level.SKU) + 22)
 	id = append(append(append(append(id, w.idPrefix...), level.Place.ID...), '/'), level.SKU...)
 	keyEnd := len(id)
 	id = a.keep(strconv.AppendInt(append(id, '/'), from.Version, 10))
 	rec.Key = id[len(w.idPrefix):keyEnd:keyEnd]
 
-	h := append(a.list(updateHeadersMax),
+	h := append(a.list(headersOf(level, from)),
 		kgo.RecordHeader{Key: HeaderVersion, Value: id[keyEnd+1:]},
 		kgo.RecordHeader{Key: HeaderCESpecVersion, Value: ceSpecVersion},
 		kgo.RecordHeader{Key: HeaderCEID, Value: id},
 		kgo.RecordHeader{Key: HeaderCESource, Value: w.ceSource},
 		kgo.RecordHeader{Key: HeaderCEType, Value: ceType},
-		kgo.RecordHeader{Key: HeaderCESubject, Value: rec.Key},
-		kgo.RecordHeader{Key: HeaderCETime, Value: a.ceTime(from.ComputedAt)},
 	)
 	if level.Present {
 		h = append(h, kgo.RecordHeader{Key: HeaderContentType, Value: contentTypeAvr})
@@ -70,10 +65,20 @@ func (a *Arena) causeOf(s Source) []byte {
 	return a.causeText
 }
 
-// ceTime is the instant in RFC 3339.
-func (a *Arena) ceTime(t availability.Instant) []byte {
-	if a.timeText == nil || a.computedAt != t {
-		a.computedAt, a.timeText = t, a.keep(timeOf(t).AppendFormat(a.spare(40), time.RFC3339Nano))
+// headersOf is how many headers an update has.
+func headersOf(level *availability.Level, from *Provenance) int {
+	n := 5
+	if level.Present {
+		n++
 	}
-	return a.timeText
+	if from.Cause.Topic != "" {
+		n++
+	}
+	if from.Trace.Parent != nil {
+		n++
+	}
+	if from.Trace.State != nil {
+		n++
+	}
+	return n
 }

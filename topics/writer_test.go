@@ -43,8 +43,6 @@ func TestUpdateOfALevel(t *testing.T) {
 		"ce_id: acme/US-EAST/sku-1/3298534883340",
 		"ce_source: urn:onhand:acme",
 		"ce_type: onhand.availability.updated",
-		"ce_subject: US-EAST/sku-1",
-		"ce_time: 2026-03-01T12:00:00.0015Z",
 		"content-type: application/avro",
 		"onhand.cause: acme.stock-deltas/5/4711",
 		"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -77,8 +75,6 @@ func TestUpdateOfALevelThatIsGoneIsATombstone(t *testing.T) {
 		"ce_id: acme/NJ-1/sku-1/9",
 		"ce_source: urn:onhand:acme",
 		"ce_type: onhand.availability.removed",
-		"ce_subject: NJ-1/sku-1",
-		"ce_time: 2026-03-01T12:00:00Z",
 	}); diff != "" {
 		t.Error(diff)
 	}
