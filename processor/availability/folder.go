@@ -2,7 +2,7 @@ package availability
 
 import (
 	"cmp"
-	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -26,6 +26,42 @@ type Folder struct {
 	openStock      *Stock
 	openPart       int32
 	openFutures    bool // fulfill differs from order
+
+	before  []captured // of every stock that the batch touches
+	holding int        // stocks that have levels there
+}
+
+// captured is a level as it was before the batch.
+type captured struct {
+	level  Level
+	number int32 // of the place in the stock's graph; -1: the graph does not have it
+	next   int32 // the stock's next in Folder.before, plus one; 0: the last
+	cause  int
+}
+
+// note keeps a level from before the batch. It returns where, plus one.
+func (f *Folder) note(s *Stock, level Level, number int32, cause int) int32 {
+	f.before = append(f.before, captured{level: level, number: number, cause: cause})
+	at := int32(len(f.before))
+	if s.batch.first == 0 {
+		s.batch.first = at
+		f.holding++
+	} else {
+		f.before[s.batch.last-1].next = at
+	}
+	s.batch.last = at
+	return at
+}
+
+// noted runs over a stock's levels from before the batch.
+func (f *Folder) noted(s *Stock) iter.Seq[*captured] {
+	return func(yield func(*captured) bool) {
+		for at := s.batch.first; at != 0; at = f.before[at-1].next {
+			if !yield(&f.before[at-1]) {
+				return
+			}
+		}
+	}
 }
 
 // NewFolder returns a Folder for stocks of the given graph.
@@ -61,10 +97,9 @@ func (f *Folder) capture(s *Stock, c *Cell, cause int) {
 func (f *Folder) captureCell(s *Stock, c *Cell, cause int) {
 	if c.before == 0 {
 		s.touch(c)
-		s.batch.before = append(s.batch.before, captured{f.locationLevel(s, c.loc, c), cause})
-		c.before = int32(len(s.batch.before))
+		c.before = f.note(s, f.locationLevel(s, c.loc, c), c.loc, cause)
 	}
-	s.batch.before[c.before-1].cause = cause
+	f.before[c.before-1].cause = cause
 }
 
 // captureAll keeps the level of every place.
@@ -93,10 +128,9 @@ func (f *Folder) captureGroups(s *Stock, groups []int32, cause int) {
 	}
 	for _, g := range groups {
 		if s.batch.groupAt[g] == 0 {
-			s.batch.before = append(s.batch.before, captured{f.groupLevel(s, g), cause})
-			s.batch.groupAt[g] = int32(len(s.batch.before))
+			s.batch.groupAt[g] = f.note(s, f.groupLevel(s, g), g, cause)
 		}
-		s.batch.before[s.batch.groupAt[g]-1].cause = cause
+		f.before[s.batch.groupAt[g]-1].cause = cause
 	}
 }
 
@@ -230,10 +264,11 @@ func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 
 // markSeen makes every place of the new graph one whose level before is known: what the old graph did not have was absent.
 func (f *Folder) markSeen(s *Stock, cause int) {
-	known := make(map[Place]int32, len(s.batch.before))
-	for i := range s.batch.before {
-		p := s.batch.before[i].level.Place
-		known[p] = int32(i + 1)
+	known := make(map[Place]int32)
+	for at := s.batch.first; at != 0; at = f.before[at-1].next {
+		p := f.before[at-1].level.Place
+		known[p] = at
+		f.before[at-1].number = s.graph.number(p)
 		if p.Type == LocationPlace && s.graph.location(LocationID(p.ID)) >= 0 {
 			// It may have left and returned meanwhile. Its cell stays, without a history, so that later events of the batch know
 			// what was before, and Touch takes back what was published.
@@ -242,8 +277,7 @@ func (f *Folder) markSeen(s *Stock, cause int) {
 	}
 	at := func(p Place) int32 {
 		if known[p] == 0 {
-			s.batch.before = append(s.batch.before, captured{Level{SKU: s.SKU, Place: p, EffectiveAt: None, NextExpectedAt: None}, cause})
-			known[p] = int32(len(s.batch.before))
+			known[p] = f.note(s, absent(s.SKU, p), s.graph.number(p), cause)
 		}
 		return known[p]
 	}
@@ -261,9 +295,13 @@ func (f *Folder) markSeen(s *Stock, cause int) {
 // that does not have the SKU any more. So does each of the places gone, which the graph does not have.
 func (f *Folder) Touch(s *Stock, gone []Place, cause int) {
 	f.captureAll(s, cause)
+	known := make(map[Place]bool)
+	for b := range f.noted(s) {
+		known[b.level.Place] = true
+	}
 	for _, p := range gone {
-		if !slices.ContainsFunc(s.batch.before, func(c captured) bool { return c.level.Place == p }) {
-			s.batch.before = append(s.batch.before, captured{Level{SKU: s.SKU, Place: p, EffectiveAt: None, NextExpectedAt: None}, cause})
+		if !known[p] {
+			f.note(s, absent(s.SKU, p), s.graph.number(p), cause)
 		}
 	}
 	s.batch.everything = true
@@ -272,31 +310,31 @@ func (f *Folder) Touch(s *Stock, gone []Place, cause int) {
 // Finish ends a batch for the stock: it returns the levels that changed, appended to changes, and what the store has to
 // write; wrote is false when that is nothing. A level that is the same as before is not a change, unless Touch said so.
 func (f *Folder) Finish(s *Stock, changes []Change) (_ []Change, data StockData, wrote bool) {
-	for i := range s.batch.before {
-		b := &s.batch.before[i]
-		after := f.levelOf(s, b.level.Place)
+	for b := range f.noted(s) {
+		after := f.levelOf(s, b.level.Place, b.number)
 		if s.batch.everything || !b.level.Equal(&after) {
 			changes = append(changes, Change{Before: b.level, After: after, Cause: b.cause})
+		}
+	}
+	if s.batch.first != 0 {
+		if f.holding--; f.holding == 0 {
+			f.before = f.before[:0]
 		}
 	}
 	data, wrote = s.flush()
 	return changes, data, wrote
 }
 
-func (f *Folder) levelOf(s *Stock, p Place) Level {
-	switch p.Type {
-	case LocationPlace:
-		if loc := s.graph.location(LocationID(p.ID)); loc >= 0 {
-			return f.locationLevel(s, loc, s.peek(loc))
-		}
-	case GroupPlace:
-		if g := s.graph.group(GroupID(p.ID)); g >= 0 {
-			return f.groupLevel(s, g)
-		}
-	case NoPlace:
-		panic(fmt.Sprintf("level of %s without a place", s.SKU))
+// levelOf returns the level of a place that has this number in the stock's graph.
+func (f *Folder) levelOf(s *Stock, p Place, number int32) Level {
+	switch {
+	case number < 0:
+		return absent(s.SKU, p)
+	case p.Type == GroupPlace:
+		return f.groupLevel(s, number)
+	default:
+		return f.locationLevel(s, number, s.peek(number))
 	}
-	return Level{SKU: s.SKU, Place: p, EffectiveAt: None, NextExpectedAt: None}
 }
 
 // flush returns what the batch changed, and starts the next.
@@ -335,7 +373,7 @@ func (s *Stock) flush() (StockData, bool) {
 	d.Reservations = s.flushReservations()
 	wrote := b.replace || len(d.Cells)+len(d.Pools)+len(d.Demand)+len(d.Reservations) > 0
 	s.exists = s.exists || wrote
-	s.batch = batch{before: b.before[:0], groupAt: b.groupAt, cells: b.cells[:0], pools: b.pools[:0], demand: b.demand[:0]}
+	s.batch = batch{groupAt: b.groupAt, cells: b.cells[:0], pools: b.pools[:0], demand: b.demand[:0]}
 	clear(s.batch.groupAt)
 	return d, wrote
 }

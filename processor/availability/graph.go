@@ -289,6 +289,14 @@ func (g *Graph) group(id GroupID) int32 {
 	return -1
 }
 
+// number returns the number of a place among its kind, or -1.
+func (g *Graph) number(p Place) int32 {
+	if p.Type == GroupPlace {
+		return g.group(GroupID(p.ID))
+	}
+	return g.location(LocationID(p.ID))
+}
+
 // groupsOf returns the active groups that location l is in. It is nil for a location outside the sums.
 func (g *Graph) groupsOf(l int32) []int32 {
 	if l < 0 || g.locations[l].pool < 0 {

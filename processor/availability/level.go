@@ -22,6 +22,11 @@ type Level struct {
 	EffectiveAt         Instant  // date of the newest count; None: never counted
 }
 
+// absent is the level of a place that does not have the SKU.
+func absent(sku SKU, p Place) Level {
+	return Level{SKU: sku, Place: p, EffectiveAt: None, NextExpectedAt: None}
+}
+
 // Equal says whether two levels of a key are the same to a storefront.
 func (l *Level) Equal(m *Level) bool {
 	return l.Present == m.Present && l.OnHand == m.OnHand && l.Reserved == m.Reserved && l.GroupReserved == m.GroupReserved &&

@@ -86,19 +86,15 @@ type demand struct {
 // batch is what a batch has done to a Stock so far.
 type batch struct {
 	begun      bool
-	before     []captured
-	groupAt    []int32 // by group: its place in before, plus one; 0: not captured
+	first      int32 // the stock's levels from before, in Folder.before, plus one; 0: none
+	last       int32
+	groupAt    []int32 // by group: its place in Folder.before, plus one; 0: not captured
 	cells      []*Cell // touched: captured or dirty
 	pools      []int32
 	demand     []GroupID
 	changed    map[string]*Reservation // reservations written, with their state before (nil: none)
 	replace    bool
 	everything bool // publish every level, changed or not
-}
-
-type captured struct {
-	level Level
-	cause int
 }
 
 // NewStock builds the stock of a SKU as a store had it, with the graph that its pools were computed with.
