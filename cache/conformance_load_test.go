@@ -53,11 +53,11 @@ func partOfLarge(t *testing.T, b *backend) {
 			t.Fatalf("%s: commit %x, %v", what, id, err)
 		}
 		part := d
-		part.Exists, part.Cells = true, []availability.Cell{d.Cells[3], d.Cells[299]}
+		part.Exists, part.Every, part.Cells = true, true, []availability.Cell{d.Cells[3], d.Cells[299]}
 		equal(t, "the part asked for", stocks[0], part)
-		equal(t, "a SKU that is not there", stocks[1], availability.StockData{SKU: "b", Complete: true})
+		equal(t, "a SKU that is not there", stocks[1], availability.StockData{SKU: "b", Complete: true, Every: true})
 		all := d
-		all.Exists, all.Complete = true, true
+		all.Exists, all.Complete, all.Every = true, true, true
 		stocks, _, err = s.Load(t.Context(), number, largeGraph(t, 2), []availability.Want{want})
 		if err != nil {
 			t.Fatal(err)
@@ -288,7 +288,7 @@ func manyCells(t *testing.T, b *backend) {
 	for i := range 1000 {
 		equal(t, "one of a thousand SKUs", stocks[1+i].Cells, commit.Stocks[1+i].Cells)
 	}
-	equal(t, "one that is not there", stocks[1001], availability.StockData{SKU: skus[1001], Complete: true})
+	equal(t, "one that is not there", stocks[1001], availability.StockData{SKU: skus[1001], Complete: true, Every: true})
 	if _, _, err := s.Load(t.Context(), number, nil, make([]availability.Want, WantsMax+1)); err == nil {
 		t.Error("more wants than may be: no error")
 	}

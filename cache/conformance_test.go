@@ -24,6 +24,7 @@ func TestEveryStoreKeepsTheSamePromises(t *testing.T) {
 		{"values come back exactly", exactValues},
 		{"what is emptied is gone", emptied},
 		{"replace forgets all but reservations", replaced},
+		{"one of few reservations, and of many", fewReservations},
 		{"a part of a large SKU", partOfLarge},
 		{"one load is of one commit", atomicLoad},
 		{"names survive rollback and other processes", namesRollBack},
@@ -153,7 +154,7 @@ func emptyStore(t *testing.T, b *backend) {
 	if err != nil || id != (availability.CommitID{}) {
 		t.Errorf("load: commit %x, %v", id, err)
 	}
-	equal(t, "load", stocks, []availability.StockData{{SKU: "a", Complete: true}, {SKU: "b", Complete: true, Reservations: []availability.ReservationData{{ID: "r"}}}})
+	equal(t, "load", stocks, []availability.StockData{{SKU: "a", Complete: true, Every: true}, {SKU: "b", Complete: true, Every: true, Reservations: []availability.ReservationData{{ID: "r"}}}})
 	equal(t, "ids", must(s.IDs(ctx, number))(t), nil)
 	equal(t, "owed", must(s.Owed(ctx, number))(t), nil)
 	equal(t, "graphs", must(s.Graphs(ctx, number))(t), nil)
@@ -223,8 +224,8 @@ func full(commit availability.Commit) availability.Commit {
 func onlyFirst(t *testing.T, s store, c *chain) {
 	t.Helper()
 	want := stocked("a", counted("L1", 5))
-	want.Exists, want.Complete = true, true
-	equal(t, "stocks", c.whole(s, "a", "b"), []availability.StockData{want, {SKU: "b", Complete: true}})
+	want.Exists, want.Complete, want.Every = true, true, true
+	equal(t, "stocks", c.whole(s, "a", "b"), []availability.StockData{want, {SKU: "b", Complete: true, Every: true}})
 	got, _, err := s.Read(t.Context(), number, "a")
 	if err != nil || len(got.Reservations) > 0 {
 		t.Errorf("reservations %v: %v", got.Reservations, err)
@@ -281,7 +282,7 @@ func exactValues(t *testing.T, b *backend) {
 	c.last = commit.Checkpoint.CommitID
 	c.commit(s, commit)
 	equal(t, "checkpoint", must(s.Checkpoint(t.Context(), number))(t), commit.Checkpoint)
-	d.Exists, d.Complete = true, true
+	d.Exists, d.Complete, d.Every = true, true, true
 	got, id, err := b.open(t).Read(t.Context(), number, "a")
 	if err != nil || id != c.last {
 		t.Fatalf("reading commit %x: %v", id, err)
@@ -292,8 +293,38 @@ func exactValues(t *testing.T, b *backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Reservations = []availability.ReservationData{d.Reservations[7], {ID: "none"}, d.Reservations[3]}
+	d.Every, d.Reservations = false, []availability.ReservationData{d.Reservations[7], {ID: "none"}, d.Reservations[3]}
 	equal(t, "SKU with some reservations", stocks[0], d)
+}
+
+// fewReservations asks for one reservation of many, and of few: then all come, and the store says so.
+func fewReservations(t *testing.T, b *backend) {
+	s, c := b.open(t), chain{t: t}
+	d := stocked("a", counted("L1", 5))
+	for i := range availability.FewReservations + 1 {
+		d.Reservations = append(d.Reservations, availability.ReservationData{ID: fmt.Sprintf("r%02d", i), Reservation: &availability.Reservation{}})
+	}
+	many := d
+	d.SKU, d.Reservations = "b", d.Reservations[:availability.FewReservations]
+	c.commit(s, c.next(many, d))
+	some, gone, none := d.Reservations[7], availability.ReservationData{ID: "a gone one"}, []string(nil)
+	for _, of := range []struct {
+		sku   availability.SKU
+		asked []string
+		every bool
+		want  []availability.ReservationData
+	}{
+		{"a", []string{some.ID, gone.ID}, false, []availability.ReservationData{some, gone}},
+		{"b", []string{some.ID, gone.ID}, true, append(slices.Clone(d.Reservations), gone)},
+		{"b", none, false, nil},
+	} {
+		stocks, _, err := s.Load(t.Context(), number, nil, []availability.Want{{SKU: of.sku, All: true, Reservations: of.asked}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("every reservation of %s, asked for %q", of.sku, of.asked), stocks[0].Every, of.every)
+		equal(t, fmt.Sprintf("reservations of %s, asked for %q", of.sku, of.asked), stocks[0].Reservations, of.want)
+	}
 }
 
 func emptied(t *testing.T, b *backend) {
@@ -309,7 +340,7 @@ func emptied(t *testing.T, b *backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "SKU", got, availability.StockData{SKU: "a", Exists: true, Complete: true, GraphVersion: 1, Cells: []availability.Cell{counted("L2", 99)}})
+	equal(t, "SKU", got, availability.StockData{SKU: "a", Exists: true, Complete: true, Every: true, GraphVersion: 1, Cells: []availability.Cell{counted("L2", 99)}})
 	equal(t, "due", must(s.Due(t.Context(), number, year2026, 10))(t), nil)
 }
 
@@ -333,7 +364,7 @@ func replaced(t *testing.T, b *backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next.Replace, next.Complete, next.Reservations = false, true, []availability.ReservationData{{ID: "r", Reservation: d.Reservations[0].Reservation}}
+	next.Replace, next.Complete, next.Every, next.Reservations = false, true, true, []availability.ReservationData{{ID: "r", Reservation: d.Reservations[0].Reservation}}
 	equal(t, "SKU", got, next)
 	equal(t, "count", must(s.Count(t.Context(), number))(t), 1)
 }

@@ -47,7 +47,7 @@ func (k keys) unpackCheckpoint(reply []any) (availability.Checkpoint, error) {
 }
 
 // Load returns what is asked for, in the order of the wants, and the commit id of the checkpoint it was written with, all
-// read in one step. A want that is not All is answered whole where the SKU was computed with another graph than g; with
+// read in one step. Where one of few reservations is asked for, or there are none, it says so and returns all. A want that is not All is answered whole where the SKU was computed with another graph than g; with
 // a nil g, always. It fails with availability.ErrCorrupt on what it cannot read, naming key and field.
 func (r *Redis) Load(ctx context.Context, task int32, g *availability.Graph, wants []availability.Want) ([]availability.StockData, availability.CommitID, error) {
 	if len(wants) > WantsMax {

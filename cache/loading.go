@@ -33,7 +33,7 @@ func (l *loading) request() (names []string, args []any) {
 		}
 	}
 	names = append(make([]string, 0, 2+3*len(l.wants)), l.keys.checkpoint(), l.keys.names())
-	args = append(args, l.names.mark.append(nil), l.graphVersion, len(l.common))
+	args = append(args, l.names.mark.append(nil), l.graphVersion, availability.FewReservations, len(l.common))
 	for _, field := range l.common {
 		args = append(args, field)
 	}
@@ -104,7 +104,7 @@ func (l *loading) unpack(replies []any) error {
 	l.stocks = make([]availability.StockData, len(l.wants))
 	for i := range l.wants {
 		reply, ok := replies[i].([]any)
-		if !ok || len(reply) != 4 {
+		if !ok || len(reply) != 5 {
 			return corrupt(l.keys.stock(l.wants[i].SKU), "", errContent)
 		}
 		if err := l.unpackStock(&l.wants[i], reply, &l.stocks[i]); err != nil {
@@ -156,6 +156,7 @@ func (l *loading) unpackStock(w *availability.Want, reply []any, d *availability
 	slices.SortFunc(d.Cells, func(a, b availability.Cell) int { return cmp.Compare(a.Location, b.Location) })
 	slices.SortFunc(d.Pools, func(a, b availability.PoolData) int { return cmp.Compare(a.Number, b.Number) })
 	slices.SortFunc(d.Demand, func(a, b availability.DemandData) int { return cmp.Compare(a.Group, b.Group) })
+	d.Every = reply[4] == int64(1)
 	return l.unpackReservations(w, list(reply[3]), d)
 }
 
@@ -203,11 +204,11 @@ func (l *loading) nameOf(kind byte, id string) (string, error) {
 	return l.names.name(kind, n)
 }
 
-// unpackReservations keeps the order of the want, and an entry for what the store does not have. If all were asked for,
-// they come by id.
+// unpackReservations keeps the order of the want, and an entry for what the store does not have. If all have come, they
+// are in order of their ids, and those that the store does not have stand at the end.
 func (l *loading) unpackReservations(w *availability.Want, values []any, d *availability.StockData) error {
 	ids := w.Reservations
-	if l.reservations {
+	if d.Every {
 		ids, values = apart(values)
 	}
 	for i, id := range ids {
@@ -220,10 +221,21 @@ func (l *loading) unpackReservations(w *availability.Want, values []any, d *avai
 		}
 		d.Reservations = append(d.Reservations, r)
 	}
-	if l.reservations {
-		slices.SortFunc(d.Reservations, func(a, b availability.ReservationData) int { return cmp.Compare(a.ID, b.ID) })
+	if d.Every {
+		inOrder(d, w.Reservations)
 	}
 	return nil
+}
+
+// inOrder sorts all reservations of a SKU, and adds an entry for each id wanted that is none of them.
+func inOrder(d *availability.StockData, wanted []string) {
+	slices.SortFunc(d.Reservations, func(a, b availability.ReservationData) int { return cmp.Compare(a.ID, b.ID) })
+	for all, i := d.Reservations, 0; i < len(wanted); i++ {
+		_, found := slices.BinarySearchFunc(all, wanted[i], func(r availability.ReservationData, id string) int { return cmp.Compare(r.ID, id) })
+		if !found {
+			d.Reservations = append(d.Reservations, availability.ReservationData{ID: wanted[i]})
+		}
+	}
 }
 
 // text is a reply that should be a string; it is empty if it is none.

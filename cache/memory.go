@@ -96,8 +96,16 @@ func (m *Memory) Load(ctx context.Context, task int32, g *availability.Graph, wa
 			return nil, t.checkpoint.CommitID, fmt.Errorf("loading SKU %q of task %d: %w: %w", wants[i].SKU, task, availability.ErrCorrupt, errVersion)
 		}
 		stocks[i] = s.load(&wants[i], g)
-		for _, id := range wants[i].Reservations {
-			stocks[i].Reservations = append(stocks[i].Reservations, availability.ReservationData{ID: id, Reservation: cloneReservation(s.reservations[id])})
+		d, ids := &stocks[i], wants[i].Reservations
+		if n := len(s.reservations); n == 0 || len(ids) > 0 && n <= availability.FewReservations {
+			d.Every = true
+			ids = slices.Collect(maps.Keys(s.reservations))
+		}
+		for _, id := range ids {
+			d.Reservations = append(d.Reservations, availability.ReservationData{ID: id, Reservation: cloneReservation(s.reservations[id])})
+		}
+		if d.Every {
+			inOrder(d, wants[i].Reservations)
 		}
 	}
 	return stocks, t.checkpoint.CommitID, nil
@@ -111,6 +119,7 @@ func (m *Memory) Read(ctx context.Context, task int32, sku availability.SKU) (av
 		return availability.StockData{}, t.checkpoint.CommitID, fmt.Errorf("reading SKU %q of task %d: %w: %w", sku, task, availability.ErrCorrupt, errVersion)
 	}
 	d := s.load(&availability.Want{SKU: sku, All: true}, nil)
+	d.Every = true
 	for _, id := range slices.Sorted(maps.Keys(s.reservations)) {
 		d.Reservations = append(d.Reservations, availability.ReservationData{ID: id, Reservation: cloneReservation(s.reservations[id])})
 	}

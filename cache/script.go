@@ -50,14 +50,16 @@ return 'written'
 // loadScript reads SKUs, and the head of the checkpoint that they were written with.
 //
 //	KEYS  checkpoint, names, then three for each SKU: stock, lists, reservations
-//	ARGV  mark of the names at hand, graph version, count of fields that every part needs, those fields, then for each
-//	      SKU: count of cells (-1: the whole), their fields, count of reservations (-1: all), their ids
+//	ARGV  mark of the names at hand, graph version, how many reservations are few, count of fields that every part needs,
+//	      those fields, then for each SKU: count of cells (-1: the whole), their fields, count of reservations (-1: all),
+//	      their ids
 //
 // It returns the head; the names, fields and values in turn, if they are not those at hand; and {what, stock, lists,
-// reservations} for each SKU. What is 'none'; 'lost': there are fields, but no graph version; 'whole', with fields and
+// reservations, every} for each SKU. What is 'none'; 'lost': there are fields, but no graph version; 'whole', with fields and
 // values in turn; or 'part', with values in the order asked: graph version, common fields, cells. A SKU of another graph
 // version comes whole, for it will be rebuilt.
-// Reservations are values in the order asked, or all ids and values in turn.
+// Reservations are values in the order asked; or, if every is 1, all ids and values in turn: so where all were asked for,
+// where there are few and one was asked for, and where there are none.
 var loadScript = redis.NewScript(`
 local function values(key, from, to, into)
   for i = from, to, 800 do
@@ -69,7 +71,7 @@ end
 local head = redis.call('GETRANGE', KEYS[1], 0, 28)
 local reply = {head, {}}
 if string.sub(head, 18) ~= ARGV[1] then reply[2] = redis.call('HGETALL', KEYS[2]) end
-local common = 3 + tonumber(ARGV[3])
+local few, common = tonumber(ARGV[3]), 4 + tonumber(ARGV[4])
 local i = common + 1
 for k = 3, #KEYS, 3 do
   local cells = tonumber(ARGV[i])
@@ -81,20 +83,20 @@ for k = 3, #KEYS, 3 do
   elseif cells < 0 or version ~= ARGV[2] then
     what, stock, lists = 'whole', redis.call('HGETALL', KEYS[k]), redis.call('HGETALL', KEYS[k + 1])
   else
-    stock = values(KEYS[k], i + 1, i + cells, values(KEYS[k], 4, common, {version}))
+    stock = values(KEYS[k], i + 1, i + cells, values(KEYS[k], 5, common, {version}))
     if redis.call('EXISTS', KEYS[k + 1]) == 1 then
-      lists = values(KEYS[k + 1], i + 1, i + cells, values(KEYS[k + 1], 4, common, {false}))
+      lists = values(KEYS[k + 1], i + 1, i + cells, values(KEYS[k + 1], 5, common, {false}))
     end
   end
   i = i + 1 + math.max(cells, 0)
-  local n = tonumber(ARGV[i])
-  if n < 0 then
-    reservations = redis.call('HGETALL', KEYS[k + 2])
+  local n, held, every = tonumber(ARGV[i]), redis.call('HLEN', KEYS[k + 2]), 0
+  if held == 0 or n < 0 or n > 0 and held <= few then
+    reservations, every = redis.call('HGETALL', KEYS[k + 2]), 1
   else
     reservations = values(KEYS[k + 2], i + 1, i + n, reservations)
   end
   i = i + 1 + math.max(n, 0)
-  reply[#reply + 1] = {what, stock, lists, reservations}
+  reply[#reply + 1] = {what, stock, lists, reservations, every}
 end
 return reply
 `)

@@ -72,8 +72,9 @@ var keyTypes = map[string]int{"HSET": 0, "HDEL": 0, "SADD": 1, "SREM": 1, "ZADD"
 
 // call returns the keys and arguments of the commit script.
 func (w *write) call() (names []string, args []any) {
-	names = []string{w.layout.checkpoint(), w.layout.names()}
-	numbers := map[string]int{names[0]: 1, names[1]: 2}
+	names = append(make([]string, 0, 2+len(w.ops)), w.layout.checkpoint(), w.layout.names())
+	numbers := make(map[string]int, 2+len(w.ops))
+	numbers[names[0]], numbers[names[1]] = 1, 2
 	var counts [5]int
 	for t := range counts {
 		before := len(names)
@@ -93,7 +94,11 @@ func (w *write) call() (names []string, args []any) {
 	for _, name := range w.names.added {
 		after = after.next(name)
 	}
-	args = append(args, expect, w.c.Checkpoint.CommitID[:], before, packCheckpoint(&w.c.Checkpoint, after), counts[0], counts[1], counts[2], counts[3])
+	n := 8
+	for i := range w.ops {
+		n += 3 + len(w.ops[i].args)
+	}
+	args = append(make([]any, 0, n), expect, w.c.Checkpoint.CommitID[:], before, packCheckpoint(&w.c.Checkpoint, after), counts[0], counts[1], counts[2], counts[3])
 	for _, op := range w.ops {
 		args = append(append(args, op.command, numbers[op.key], len(op.args)), op.args...)
 	}

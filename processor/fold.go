@@ -209,6 +209,7 @@ func (f *folded) finish(next *availability.Checkpoint, publish bool) {
 	t := f.task
 	var changes []availability.Change
 	now := time.Now()
+	f.commit.Stocks = make([]availability.StockData, 0, len(f.batch.touched))
 	for _, h := range f.batch.touched {
 		var data availability.StockData
 		var wrote bool

@@ -22,7 +22,11 @@ type StockData struct {
 	Pools        []PoolData
 	Demand       []DemandData
 	Reservations []ReservationData
+	Every        bool // from a store: every reservation is here
 }
+
+// FewReservations is up to how many reservations of a SKU a store returns all where it is asked for one.
+const FewReservations = 64
 
 // PoolData is a pool of two or more locations, by its number in the graph of StockData.GraphVersion.
 type PoolData struct {

@@ -141,15 +141,39 @@ func (s *Stock) ForgetClosed(stored []ReservationData) {
 		if d.Reservation != nil && d.Reservation.closed() && s.reservations[d.ID] == d.Reservation {
 			s.bytes -= reservationBytes(d.ID) + d.Reservation.bytes()
 			delete(s.reservations, d.ID)
+			s.forget(d.ID)
 		}
 	}
 }
+
+// forgottenMax is how many dropped reservations a stock knows to be in the store; with more it asks for each id that it
+// does not hold.
+const forgottenMax = 256
+
+func (s *Stock) forget(id string) {
+	if !s.known || s.mayHave(id) {
+		return
+	}
+	if s.forgotten = append(s.forgotten, s.shortHash(id)); len(s.forgotten) > forgottenMax {
+		s.known, s.forgotten = false, nil
+	}
+}
+
+// mayHave says whether the store may have a reservation that memory does not hold.
+func (s *Stock) mayHave(id string) bool {
+	return !s.known || len(s.forgotten) > 0 && slices.Contains(s.forgotten, s.shortHash(id))
+}
+
+func (s *Stock) shortHash(id string) uint32 { return uint32(hashID(reservationID, id, s.SKU)) }
 
 // Expires says whether a reservation of the stock has a line with that expiry, as far as memory knows: one that is not
 // loaded may have.
 func (s *Stock) Expires(reservation string, at Instant) bool {
 	r, loaded := s.reservations[reservation]
-	return !loaded || slices.Contains(r.expiries(), at)
+	if !loaded {
+		return s.mayHave(reservation)
+	}
+	return slices.Contains(r.expiries(), at)
 }
 
 // change returns the reservation for writing, as a copy, and keeps what it was before the batch.

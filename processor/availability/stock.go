@@ -24,6 +24,8 @@ type Stock struct {
 	lost    []DemandData // demand of groups that the graph does not have
 
 	reservations map[string]*Reservation // nil value: the store has none
+	known        bool                    // what the store has beside them is in forgotten
+	forgotten    []uint32                // hashes of reservations that memory has dropped
 
 	bytes  int          // estimate of what cells and reservations take, as of the last Finish
 	totals []groupTotal // by group; nil: not made
@@ -147,6 +149,7 @@ func (s *Stock) Load(d *StockData, asked []LocationID) {
 			s.bytes += reservationBytes(r.ID) + r.Reservation.bytes()
 		}
 	}
+	s.known = s.known || d.Every
 	s.complete = s.complete || d.Complete
 }
 
@@ -212,7 +215,7 @@ func (s *Stock) Missing(w *Want) (Want, bool) {
 		}
 	}
 	for _, id := range w.Reservations {
-		if _, ok := s.reservations[id]; !ok {
+		if _, ok := s.reservations[id]; !ok && s.mayHave(id) {
 			missing.Reservations = append(missing.Reservations, id)
 		}
 	}
@@ -234,7 +237,7 @@ func (s *Stock) GraphVersion() int64 { return s.graph.Version }
 
 // Bytes estimates the memory that the stock took after the last Finish. It does not look at every cell or reservation.
 func (s *Stock) Bytes() int {
-	n := 400 + len(s.SKU) + 8*cap(s.cells) + 96*len(s.pools) + 80*len(s.totals) + 16*len(s.demand) + s.bytes
+	n := 400 + len(s.SKU) + 4*cap(s.forgotten) + 8*cap(s.cells) + 96*len(s.pools) + 80*len(s.totals) + 16*len(s.demand) + s.bytes
 	for i := range s.pools {
 		n += 16 * len(s.pools[i].Futures)
 	}

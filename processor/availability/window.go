@@ -158,10 +158,11 @@ func (s *idSet) add(id uint64) bool {
 	return true
 }
 
-// The two kinds of ids do not meet: an adjustment and a reservation request may have the same text.
+// The kinds of ids do not meet: an adjustment and a reservation request may have the same text.
 const (
-	adjustmentID = 'a'
-	requestID    = 'r'
+	adjustmentID  = 'a'
+	requestID     = 'r'
+	reservationID = 'v'
 )
 
 // hashID is the idempotency key (id, sku) in 64 bits; never 0.

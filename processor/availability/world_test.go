@@ -144,6 +144,7 @@ func (w *world) commit() (changes []Change) {
 		w.publish(sku, of)
 		if wrote {
 			w.store.merge(&data)
+			w.stocks[sku].ForgetClosed(data.Reservations)
 		} else if len(of) > 0 {
 			w.t.Errorf("%s has %d changes, and nothing to write", sku, len(of))
 		}
@@ -328,11 +329,14 @@ func (m *memory) merge(d *StockData) {
 	}
 }
 
+// fewInMemory is FewReservations of the store of the tests, so that random SKUs have more and fewer.
+const fewInMemory = 3
+
 func (m *memory) load(w *Want) StockData {
 	d := StockData{SKU: w.SKU}
 	k := m.skus[w.SKU]
 	if k == nil {
-		d.Complete = true
+		d.Complete, d.Every = true, true
 		for _, id := range w.Reservations {
 			d.Reservations = append(d.Reservations, ReservationData{ID: id})
 		}
@@ -350,7 +354,12 @@ func (m *memory) load(w *Want) StockData {
 	for _, g := range slices.Sorted(maps.Keys(k.demand)) {
 		d.Demand = append(d.Demand, DemandData{g, k.demand[g]})
 	}
-	for _, id := range w.Reservations {
+	ids := w.Reservations
+	if n := len(k.reservations); n == 0 || len(ids) > 0 && n <= fewInMemory {
+		d.Every = true
+		ids = slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(k.reservations)), ids...))))
+	}
+	for _, id := range ids {
 		d.Reservations = append(d.Reservations, ReservationData{ID: id, Reservation: copyReservation(k.reservations[id])})
 	}
 	return d
