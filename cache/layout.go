@@ -26,6 +26,7 @@ import (
 //	│ {…}:d      │ ZSET   │ SKU NUL reservation NUL date │ score: the date in µs, exact up to the year 2255          │
 //	│ {…}:o      │ SET    │ SKUs owed                    │                                                           │
 //	│ {…}:g      │ HASH   │ graph version → graph        │ 5 bytes, then the record's bytes, above 1 KiB zstd        │
+//	│ {…}:restore│ STRING │ as in c                      │ while the task is restored, and only then; see restore.go │
 //	└────────────┴────────┴──────────────────────────────┴───────────────────────────────────────────────────────────┘
 //
 // Beside them stands the HASH {onhand:schemas}, see schemas.go.
@@ -42,6 +43,7 @@ func keysOf(namespace string, task int32) keys {
 }
 
 func (k keys) checkpoint() string                       { return k.prefix + "c" }
+func (k keys) restore() string                          { return k.prefix + "restore" }
 func (k keys) names() string                            { return k.prefix + "n" }
 func (k keys) stock(sku availability.SKU) string        { return k.prefix + "s:" + string(sku) }
 func (k keys) lists(sku availability.SKU) string        { return k.prefix + "m:" + string(sku) }

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -299,6 +300,16 @@ func TestAUserWithThePermissionsCanDoEverything(t *testing.T) {
 	must(s.SKUs(t.Context(), number, 1))(t)
 	must(s.Count(t.Context(), number))(t)
 	if _, _, err := s.Load(t.Context(), number, largeGraph(t, 1), []availability.Want{{SKU: "z", Locations: []availability.LocationID{"L1"}}}); err != nil {
+		t.Error(err)
+	}
+	var file bytes.Buffer
+	writeSnapshot(t, s, &file)
+	if err := s.Clear(t.Context(), number, nil); err != nil {
+		t.Error(err)
+	}
+	x := must(s.Restore(t.Context(), number, [16]byte{1}))(t)
+	head, _, err := ReadSnapshot(&file, visitor(t.Context(), x))
+	if err := errors.Join(err, x.Finish(t.Context(), head.Checkpoint)); err != nil {
 		t.Error(err)
 	}
 	first := &chain{t: t}

@@ -4,7 +4,7 @@ package cache
 var permissions = []string{
 	"eval", "evalsha", // the scripts, which use those up to append
 	"get", "set", "getrange", "exists", "del", "hlen", "hget", "hmget", "hgetall", "hset", "hdel", "scard", "sadd", "srem", "zcard", "zadd", "zrem", "strlen", "append",
-	"smembers", "sscan", "hkeys", "zrangebyscore",
+	"smembers", "sscan", "hkeys", "zrangebyscore", "unlink",
 	"ping", "info", "config|get", "select", // Open
 	"cluster|slots", "asking", "command", "readonly", // Redis Cluster
 }

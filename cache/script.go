@@ -22,7 +22,9 @@ const argsMax = 800
 // write: keys have been seen to be of the type that their commands need, arguments are counted by Go, and Redis refuses
 // for memory, disk or replicas before the first write or not at all. The checkpoint comes last; with it, a second run
 // of the same commit finds its own id and writes nothing.
-var commitScript = redis.NewScript(`
+var commitScript = redis.NewScript(commitText)
+
+const commitText = `
 local head = redis.call('GETRANGE', KEYS[1], 1, 28)
 local id = string.sub(head, 1, 16)
 if id == ARGV[2] then return 'landed' end
@@ -45,7 +47,7 @@ while i < last do
 end
 redis.call('SET', KEYS[1], ARGV[4])
 return 'written'
-`)
+`
 
 // loadScript reads SKUs, and the head of the checkpoint that they were written with.
 //
