@@ -39,7 +39,7 @@ type IDCount struct {
 //	ARGV  mark of the names at hand, count of buckets
 //
 // It returns the checkpoint; the names if they are not those at hand; the numbers of the buckets; the lengths of those
-// asked for; the count of SKUs owed; the versions of graphs; and {what, stock, lists, reservations} for each SKU, as
+// asked for; the count of SKUs owed; the versions of graphs; and {what, stock, lists, reservations, 1} for each SKU, as
 // loadScript does.
 var copyScript = redis.NewScript(`
 local checkpoint = redis.call('GET', KEYS[1]) or ''
@@ -55,7 +55,7 @@ for k = first, #KEYS, 3 do
   elseif redis.call('EXISTS', KEYS[k]) == 1 then
     what = 'lost'
   end
-  reply[#reply + 1] = {what, redis.call('HGETALL', KEYS[k]), redis.call('HGETALL', KEYS[k + 1]), redis.call('HGETALL', KEYS[k + 2])}
+  reply[#reply + 1] = {what, redis.call('HGETALL', KEYS[k]), redis.call('HGETALL', KEYS[k + 1]), redis.call('HGETALL', KEYS[k + 2]), 1}
 end
 return reply
 `)
