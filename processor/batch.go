@@ -32,9 +32,10 @@ type batch struct {
 	whole   map[availability.SKU]bool
 	adopts  *published // graph to take over with this batch
 
-	arena  topics.Arena // memory of the outputs
-	chunks [][]kgo.Record
-	used   int // records of the chunks
+	arena   topics.Arena // memory of the outputs
+	chunks  [][]kgo.Record
+	used    int           // records of the chunks
+	outputs []*kgo.Record // room for the list of them
 }
 
 // outputsChunk is how many records are made room for at once.
@@ -80,6 +81,7 @@ func (b *batch) release() {
 		b.chunks[i/outputsChunk][i%outputsChunk] = kgo.Record{}
 	}
 	b.used = 0
+	clear(b.outputs)
 	clear(b.records)
 	clear(b.touched)
 	clear(b.entries)

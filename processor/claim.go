@@ -91,7 +91,7 @@ func (s *session) takeOver() {
 				positions[topic] = make(map[int32]kgo.EpochOffset)
 			}
 			positions[topic][t.number] = kgo.EpochOffset{Epoch: -1, Offset: t.folded.Offsets[input]}
-			t.buffer[input] = nil
+			t.buffer[input], t.bufferBytes = nil, 0
 		}
 	}
 	if len(ready) == 0 {

@@ -17,6 +17,7 @@ type folded struct {
 	batch   *batch
 	commit  *availability.Commit
 	outputs []*kgo.Record // carved from the batch's memory, but for dead letters and what is sent on
+	cause   cause         // of the update before
 	levels  int
 	oldest  time.Time // timestamp of the oldest record that changed a level
 	counts  outcomes
@@ -24,6 +25,13 @@ type folded struct {
 	end     func(error)
 
 	results, deadLetters atomic.Int64 // offset after the newest of ours, once acknowledged
+}
+
+// cause is what the updates of one record carry of it.
+type cause struct {
+	record *kgo.Record
+	source topics.Source
+	trace  topics.Trace
 }
 
 // outcomes count the records of a batch by what became of them.
@@ -39,7 +47,7 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	next := t.folded
 	next.CommitSeq++
 	next.CommitID = newCommitID()
-	f := &folded{task: t, batch: b, commit: &availability.Commit{Expect: t.committer.tail()}}
+	f := &folded{task: t, batch: b, outputs: b.outputs[:0], commit: &availability.Commit{Expect: t.committer.tail()}}
 	if b.adopts != nil {
 		f.adopt(b.adopts, &next)
 	}
@@ -67,6 +75,7 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	f.finish(&next, below == nil)
 	f.commit.IDs, f.commit.DropIDs = t.window.Fresh(), t.window.Expire(next.Newest)
 	f.commit.Checkpoint = next
+	b.outputs = f.outputs
 	return f, nil
 }
 
@@ -230,11 +239,13 @@ func (f *folded) finish(next *availability.Checkpoint, publish bool) {
 func (f *folded) update(c *availability.Change, next *availability.Checkpoint, now time.Time) {
 	from := topics.Provenance{Version: next.Version(), GraphVersion: next.GraphVersion, ComputedAt: instantOf(now)}
 	if c.Cause >= 0 {
-		cause := f.batch.records[c.Cause]
-		from.Cause, from.Trace = topics.SourceAt(cause), f.task.shared.obs.carryOn(f.span, topics.TraceOf(cause))
-		if f.oldest.IsZero() || cause.Timestamp.Before(f.oldest) {
-			f.oldest = cause.Timestamp
+		if r := f.batch.records[c.Cause]; f.cause.record != r {
+			f.cause = cause{r, topics.SourceAt(r), topics.TraceOf(r)}
+			if f.oldest.IsZero() || r.Timestamp.Before(f.oldest) {
+				f.oldest = r.Timestamp
+			}
 		}
+		from.Cause, from.Trace = f.cause.source, f.task.shared.obs.carryOn(f.span, f.cause.trace)
 	}
 	f.levels++
 	f.task.shared.writer.Update(f.output(), &f.batch.arena, &c.After, f.task.number, &from)

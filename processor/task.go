@@ -58,11 +58,13 @@ type task struct {
 	graphs    map[int64]*availability.Graph // versions that SKUs may have been computed with
 	folded    availability.Checkpoint       // as of the newest batch published
 
-	buffer   [availability.Inputs][]*kgo.Record // polled, not folded
-	owed     []availability.SKU                 // to publish without suppression before anything else
-	owes     map[availability.SKU]bool          // while a replay is under way: what is owed after it
-	graphIn  bool                               // the store has the newest graph's bytes
-	recalled []availability.GraphData           // older graphs that the store shall keep until the sweep is over
+	buffer [availability.Inputs][]*kgo.Record // polled, not folded
+	// bufferBytes is how long the values in buffer are.
+	bufferBytes int
+	owed        []availability.SKU        // to publish without suppression before anything else
+	owes        map[availability.SKU]bool // while a replay is under way: what is owed after it
+	graphIn     bool                      // the store has the newest graph's bytes
+	recalled    []availability.GraphData  // older graphs that the store shall keep until the sweep is over
 
 	sweep    sweep
 	expiries expiries
@@ -111,6 +113,7 @@ func (t *task) take(input int, records []*kgo.Record) {
 	for _, r := range records {
 		if r.Offset >= t.expected(input) {
 			t.buffer[input] = append(t.buffer[input], r)
+			t.bufferBytes += len(r.Value)
 		}
 	}
 }
@@ -125,16 +128,7 @@ func (t *task) expected(input int) int64 {
 
 // full says whether no more records shall be fetched for the task for now.
 func (t *task) full() bool {
-	if t.buffered() >= 2*t.shared.BatchRecords {
-		return true
-	}
-	bytes := 0
-	for _, b := range t.buffer {
-		for _, r := range b {
-			bytes += len(r.Value)
-		}
-	}
-	return bytes >= 2*batchBytesMax
+	return t.buffered() >= 2*t.shared.BatchRecords || t.bufferBytes >= 2*batchBytesMax
 }
 
 // batchBytesMax bounds the values of a batch: eight of the largest, or 2,000 of 2 KB. A buffer holds two batches and what
@@ -192,6 +186,7 @@ func (t *task) drop(below [availability.Inputs]int64) {
 	for input := range t.buffer {
 		n := 0
 		for n < len(t.buffer[input]) && t.buffer[input][n].Offset < below[input] {
+			t.bufferBytes -= len(t.buffer[input][n].Value)
 			n++
 		}
 		t.buffer[input] = slices.Delete(t.buffer[input], 0, n)

@@ -103,7 +103,7 @@ func (f *Folder) groupLevel(s *Stock, group int32) Level {
 func (s *Stock) whole(group int32) (n sums, futures []Future, effectiveAt Instant) {
 	known := s.groupTotal(group)
 	if known != nil && known.valid {
-		return known.sums, nil, known.effectiveAt
+		return known.sums(), nil, known.effectiveAt
 	}
 	effectiveAt = None
 	for _, number := range s.graph.groups[group].pools {
@@ -119,7 +119,7 @@ func (s *Stock) whole(group int32) (n sums, futures []Future, effectiveAt Instan
 		}
 	}
 	if known != nil && len(futures) == 0 {
-		*known = groupTotal{sums: n, effectiveAt: effectiveAt, valid: true}
+		*known = groupTotal{n.onHand, n.reserved, n.safetyStock, n.atf, effectiveAt, n.members, true}
 	}
 	return n, futures, effectiveAt
 }

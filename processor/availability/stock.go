@@ -36,12 +36,20 @@ type Stock struct {
 // groupTotal is what the members of a group come to, kept while no member has futures: a change of a cell changes it by as
 // much, so that a level costs no walk over the pools.
 type groupTotal struct {
-	sums
+	onHand      Quantity
+	reserved    Quantity
+	safetyStock Quantity
+	free        Quantity // Σ of the locations' clamped values: ATF and ATO are one without futures
 	effectiveAt Instant
+	members     int32
 	valid       bool
 }
 
-// totalsMax is the number of groups up to which their totals are kept: 64 of 80 bytes a SKU.
+func (t *groupTotal) sums() sums {
+	return sums{members: t.members, onHand: t.onHand, reserved: t.reserved, safetyStock: t.safetyStock, atf: t.free, ato: t.free}
+}
+
+// totalsMax is the number of groups up to which their totals are kept: 64 of 48 bytes a SKU.
 const totalsMax = 64
 
 // groupTotal returns where a group's total is kept, or nil.
@@ -66,9 +74,11 @@ func (s *Stock) carry(c *Cell, before sums, futures []Future, effectiveAt Instan
 		if !t.valid {
 			continue
 		}
-		t.subtract(before)
-		t.add(after)
-		t.short = 0 // of a group it is what promises lack
+		t.members += after.members - before.members
+		t.onHand += after.onHand - before.onHand
+		t.reserved += after.reserved - before.reserved
+		t.safetyStock += after.safetyStock - before.safetyStock
+		t.free += after.atf - before.atf
 		if at >= t.effectiveAt {
 			t.effectiveAt = at
 		} else if effectiveAt == t.effectiveAt {
@@ -237,7 +247,7 @@ func (s *Stock) GraphVersion() int64 { return s.graph.Version }
 
 // Bytes estimates the memory that the stock took after the last Finish. It does not look at every cell or reservation.
 func (s *Stock) Bytes() int {
-	n := 400 + len(s.SKU) + 4*cap(s.forgotten) + 8*cap(s.cells) + 96*len(s.pools) + 80*len(s.totals) + 16*len(s.demand) + s.bytes
+	n := 400 + len(s.SKU) + 4*cap(s.forgotten) + 8*cap(s.cells) + 96*len(s.pools) + 48*len(s.totals) + 16*len(s.demand) + s.bytes
 	for i := range s.pools {
 		n += 16 * len(s.pools[i].Futures)
 	}
