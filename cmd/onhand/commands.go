@@ -11,6 +11,6 @@ func commands(a *app) []*cobra.Command {
 	return slices.Concat(
 		grouped(groupSetup, newConfigCommand(a), newTopicsCommand(a), newSchemasCommand(a), newGraphCommand(a)),
 		grouped(groupWork, newDevCommand(a), newRunCommand(a), newImportCommand(a), newReserveCommand(a), newTransferCommand(a), newFulfillCommand(a), newReleaseCommand(a), newDLQCommand(a)),
-		grouped(groupLook, newStatusCommand(a), newGetCommand(a), newWatchCommand(a), newAuditCommand(a), newVersionCommand(a)),
+		grouped(groupLook, newStatusCommand(a), newGetCommand(a), newWhyCommand(a), newWatchCommand(a), newAuditCommand(a), newVersionCommand(a)),
 	)
 }
