@@ -30,8 +30,8 @@ type Options struct {
 	Rules              availability.Rules
 	Sessions           int           // group members of this process, default 1
 	Workers            int           // tasks of a session folded at once, default 4
-	BatchRecords       int           // records that a task folds at once, default 2,000
-	PollRecords        int           // records that a session polls at once, default 20,000
+	BatchRecords       int           // records that a task folds at once, default 4,000
+	PollRecords        int           // records that a session polls at once, default ten times BatchRecords
 	CacheBytes         int64         // memory for SKUs, default 512 MiB, split over the partitions
 	SweepRate          int           // SKUs per second and task that a sweep visits after a graph change, default 2,000
 	RegistryWait       time.Duration // how long a task waits for a registry that cannot be asked, default 1 min
@@ -54,8 +54,8 @@ func (o *Options) setDefaults() {
 	}
 	or(&o.Sessions, 1)
 	or(&o.Workers, 4)
-	or(&o.BatchRecords, 2000)
-	or(&o.PollRecords, 20_000)
+	or(&o.BatchRecords, 4000)
+	or(&o.PollRecords, 10*o.BatchRecords)
 	or(&o.SweepRate, 2000)
 	wait(&o.RegistryWait, time.Minute)
 	wait(&o.Linger, 50*time.Millisecond)

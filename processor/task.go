@@ -131,7 +131,7 @@ func (t *task) full() bool {
 	return t.buffered() >= 2*t.shared.BatchRecords || t.bufferBytes >= 2*batchBytesMax
 }
 
-// batchBytesMax bounds the values of a batch: eight of the largest, or 2,000 of 2 KB. A buffer holds two batches and what
+// batchBytesMax bounds the values of a batch: eight of the largest, or 4,000 of 2 KB. A buffer holds two batches and what
 // one fetch brings.
 const batchBytesMax = 8 << 20
 
