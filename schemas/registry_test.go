@@ -200,3 +200,27 @@ func TestURLsThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+func TestUnregisteredSubjectsAreGone(t *testing.T) {
+	_, g := newFake(t)
+	for _, namespace := range []string{"gone", "stays"} {
+		if _, err := g.RegisterAll(t.Context(), namespace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := g.Unregister(t.Context(), "gone"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, subject := range Subjects("gone") {
+		if _, err := g.Latest(t.Context(), subject.Name); !errors.Is(err, ErrNotRegistered) {
+			t.Errorf("%s: %v", subject.Name, err)
+		}
+	}
+	for _, subject := range Subjects("stays") {
+		if latest, err := g.Latest(t.Context(), subject.Name); err != nil || latest.Text != subject.Text {
+			t.Errorf("%s, of another namespace: %v", subject.Name, err)
+		}
+	}
+}

@@ -172,3 +172,16 @@ func canRead(reader, writer string) error {
 	}
 	return nil
 }
+
+// Unregister deletes every version of the subjects of a namespace. Ids that other subjects use stay. What is not there
+// is passed over, so it may be called again.
+func (g *Registry) Unregister(ctx context.Context, namespace string) error {
+	for _, subject := range Subjects(namespace) {
+		for _, how := range []sr.DeleteHow{sr.SoftDelete, sr.HardDelete} {
+			if _, err := g.client.DeleteSubject(ctx, subject.Name, how); err != nil && !errors.Is(explain(err), errNotFound) {
+				return fmt.Errorf("deleting %s: %w", subject.Name, explain(err))
+			}
+		}
+	}
+	return nil
+}
