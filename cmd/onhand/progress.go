@@ -34,6 +34,17 @@ func newProgress(w io.Writer, what string, total int32) *progress {
 	return p
 }
 
+// newCountProgress shows records out of total.
+func newCountProgress(w io.Writer, what string, total int) *progress {
+	p := &progress{out: w, what: what, total: int64(total), said: time.Now()}
+	if isTerminal(w) {
+		p.bar = progressbar.NewOptions64(int64(total), progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
+			progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetPredictTime(false))
+	}
+	return p
+}
+
 // newByteProgress shows bytes out of total; below 0 it is not known.
 func newByteProgress(w io.Writer, what string, total int64) *progress {
 	p := &progress{out: w, what: what, total: total, said: time.Now()}
