@@ -176,6 +176,44 @@ func idsByBucket(t *testing.T, b *backend) {
 	equal(t, "ids", must(b.open(t).IDs(t.Context(), number))(t), []availability.IDBatch{{Bucket: 5, IDs: []uint64{1, 2, 3, 1 << 63}}, {Bucket: 12, IDs: many}})
 }
 
+// futuresDue has futures and expiries in one index, and takes in their changes one after the other.
+func futuresDue(t *testing.T, b *backend) {
+	s, c, ctx := b.open(t), chain{t: t}, t.Context()
+	at := func(n int) availability.Instant { return year2026 + availability.Instant(n) }
+	due := func(n int, location availability.LocationID) availability.Due {
+		return availability.Due{At: at(n), SKU: "a", Location: location}
+	}
+	d := stocked("a")
+	d.FuturesDue = []availability.FutureDue{{Location: "L1", At: at(2)}, {Location: "L2", At: at(1)}, {Location: "L2", At: at(1), Removed: true}, {Location: "L2", At: at(3)}, {Location: "L3", At: at(9)}}
+	d.Reservations = []availability.ReservationData{{ID: "L1", Reservation: &availability.Reservation{}, DueAdded: []availability.Instant{at(2)}}}
+	c.commit(s, c.next(d))
+	expiry := availability.Due{At: at(2), SKU: "a", ReservationID: "L1"}
+	equal(t, "due", must(s.Due(ctx, number, at(3), 10))(t), []availability.Due{due(2, "L1"), expiry, due(3, "L2")})
+	c.commit(s, c.next(availability.StockData{SKU: "a", Exists: true, FuturesDue: []availability.FutureDue{
+		{Location: "L1", At: at(2), Removed: true}, {Location: "L2", At: at(3), Removed: true}, {Location: "L2", At: at(3)}, {Location: "L4", At: at(1), Removed: true},
+	}}))
+	equal(t, "due after changes", must(b.open(t).Due(ctx, number, at(3), 10))(t), []availability.Due{expiry, due(3, "L2")})
+}
+
+// wholeWithReservations asks for everything there is of a SKU.
+func wholeWithReservations(t *testing.T, b *backend) {
+	s, c := b.open(t), chain{t: t}
+	d := stocked("a", counted("L1", 1))
+	line := &availability.Reservation{Lines: []availability.Line{{Place: availability.Place{Type: availability.LocationPlace, ID: "L1"}, Quantity: 5, ExpiresAt: availability.None}}}
+	d.Reservations = []availability.ReservationData{{ID: "r2", Reservation: line}, {ID: "r1", Reservation: line}}
+	c.commit(s, c.next(d))
+	g := largeGraph(t, d.GraphVersion)
+	got, _, err := b.open(t).Load(t.Context(), number, g, []availability.Want{{SKU: "b", Whole: true}, {SKU: "a", Whole: true, Reservations: []string{"r9"}}, {SKU: "a", Reservations: []string{"r9"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got[0].Every || !got[0].Complete || got[0].Exists || !got[1].Every || !got[1].Complete || got[2].Complete {
+		t.Errorf("%+v", got)
+	}
+	equal(t, "cells", got[1].Cells, []availability.Cell{counted("L1", 1)})
+	equal(t, "reservations", got[1].Reservations, []availability.ReservationData{{ID: "r1", Reservation: line}, {ID: "r2", Reservation: line}, {ID: "r9"}})
+}
+
 func dueInOrder(t *testing.T, b *backend) {
 	s, c, ctx := b.open(t), chain{t: t}, t.Context()
 	at := func(n availability.Instant) availability.Instant { return year2026 + n }

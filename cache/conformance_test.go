@@ -32,6 +32,8 @@ func TestEveryStoreKeepsTheSamePromises(t *testing.T) {
 		{"a SKU that was never new is not overlooked", neverNew},
 		{"ids by bucket", idsByBucket},
 		{"expiries in order", dueInOrder},
+		{"futures in the index", futuresDue},
+		{"whole with reservations", wholeWithReservations},
 		{"owed", owedList},
 		{"graphs", graphList},
 		{"SKUs by shard", skusByShard},

@@ -61,6 +61,41 @@ func TestUnreadableValuesAreNamed(t *testing.T) {
 	}
 }
 
+// TestDerivedValuesThatAreUnreadableAreLeftOut loads a SKU whole where a pool and a demand cannot be read; a cell must be.
+func TestDerivedValuesThatAreUnreadableAreLeftOut(t *testing.T) {
+	m := miniredis.RunT(t)
+	s, c := openRedis(t, "redis://"+m.Addr(), Options{Namespace: "onhand"}), chain{t: t}
+	commit := full(*c.next(stocked("z", long("L1"))))
+	c.commit(s, &commit)
+	key := keysOf("onhand", number).stock("a")
+	before := c.whole(s, "a")[0]
+	fields, err := m.HKeys(key)
+	must2(err)
+	damaged := 0
+	for _, field := range append(fields, "g77", "pool") {
+		if field[0] == fieldPool || field[0] == fieldDemand {
+			m.HSet(key, field, "\x1f\xff\xff\xff")
+			damaged++
+		}
+	}
+	load := func() (availability.StockData, error) {
+		got, _, err := s.Load(t.Context(), number, nil, []availability.Want{{SKU: "a", Whole: true}})
+		return append(got, availability.StockData{})[0], err
+	}
+	got, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "cells", got.Cells, before.Cells)
+	if damaged != 4 || len(got.Pools)+len(got.Demand) > 0 {
+		t.Errorf("of %d fields, all damaged, there is %+v and %+v", damaged, got.Pools, got.Demand)
+	}
+	m.HSet(key, "0", "\x1f\xff\xff\xff")
+	if _, err := load(); !errors.Is(err, availability.ErrCorrupt) {
+		t.Errorf("a cell that is unreadable: %v", err)
+	}
+}
+
 func must2(err error) {
 	if err != nil {
 		panic(err)

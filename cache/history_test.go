@@ -143,6 +143,9 @@ func (h *history) stock(sku availability.SKU) availability.StockData {
 		}
 		d.Reservations = append(d.Reservations, r)
 	}
+	for range h.IntN(4) {
+		d.FuturesDue = append(d.FuturesDue, availability.FutureDue{Location: h.location(), At: year2026 + availability.Instant(h.IntN(20)), Removed: h.one(3)})
+	}
 	return d
 }
 
@@ -159,7 +162,7 @@ func (h *history) compare(s store) {
 	equal(t, "shard", must(s.SKUs(ctx, number, shardOf(sku)))(t), must(h.model.SKUs(ctx, number, shardOf(sku)))(t))
 	var wants []availability.Want
 	for range h.IntN(5) {
-		w := availability.Want{SKU: h.sku(), All: h.one(2)}
+		w := availability.Want{SKU: h.sku(), All: h.one(2), Whole: h.one(8)}
 		for range h.IntN(30) {
 			if id := h.location(); !slices.Contains(w.Locations, id) {
 				w.Locations = append(w.Locations, id)

@@ -23,7 +23,8 @@ import (
 //	│ {…}:l:N    │ HASH   │ SKU → empty                  │ the SKUs of shard N, 0 to 1023: xxhash64(SKU) mod 1024    │
 //	│ {…}:i      │ SET    │ numbers of the buckets       │                                                           │
 //	│ {…}:i:N    │ STRING │ ids met in bucket N          │ 8 bytes each, little-endian, in order of appearance       │
-//	│ {…}:d      │ ZSET   │ SKU NUL reservation NUL date │ score: the date in µs, exact up to the year 2255          │
+//	│ {…}:d      │ ZSET   │ SKU NUL reservation NUL date │ an expiry; score: the date in µs, exact up to year 2255   │
+//	│            │        │ NUL SKU NUL location NUL date│ the earliest future there; if futures are to be dropped   │
 //	│ {…}:o      │ SET    │ SKUs owed                    │                                                           │
 //	│ {…}:g      │ HASH   │ graph version → graph        │ 5 bytes, then the record's bytes, above 1 KiB zstd        │
 //	│ {…}:restore│ STRING │ as in c                      │ while the task is restored, and only then; see restore.go │

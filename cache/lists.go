@@ -189,7 +189,8 @@ func (r *Redis) Count(ctx context.Context, task int32) (int64, error) {
 	return n, nil
 }
 
-// Due returns at most limit expiries up to and including an instant, the earliest first, of one instant by SKU.
+// Due returns at most limit expiries and futures up to and including an instant, the earliest first, of one instant the
+// futures, then by SKU.
 func (r *Redis) Due(ctx context.Context, task int32, until availability.Instant, limit int) ([]availability.Due, error) {
 	if limit <= 0 {
 		return nil, nil
@@ -213,9 +214,10 @@ func (r *Redis) Due(ctx context.Context, task int32, until availability.Instant,
 	return due, nil
 }
 
-// unpackDue reads a member of the index. A reservation id may contain anything; SKU and date have no NUL.
+// unpackDue reads a member of the index. A reservation id may contain anything; SKU, location and date have no NUL.
 func unpackDue(member string) (d availability.Due, err error) {
-	sku, rest, ok := strings.Cut(member, "\x00")
+	named, future := strings.CutPrefix(member, "\x00")
+	sku, rest, ok := strings.Cut(named, "\x00")
 	last := strings.LastIndexByte(rest, 0)
 	if !ok || last < 0 {
 		return d, errContent
@@ -224,5 +226,11 @@ func unpackDue(member string) (d availability.Due, err error) {
 	if err != nil {
 		return d, errors.Join(errContent, err)
 	}
-	return availability.Due{At: availability.Instant(at), SKU: availability.SKU(sku), ReservationID: rest[:last]}, nil
+	d = availability.Due{At: availability.Instant(at), SKU: availability.SKU(sku)}
+	if !future {
+		d.ReservationID = rest[:last]
+	} else if d.Location = availability.LocationID(rest[:last]); d.Location == "" || strings.Contains(rest[:last], "\x00") {
+		return availability.Due{}, errContent
+	}
+	return d, nil
 }

@@ -40,7 +40,7 @@ func (l *loading) request() (names []string, args []any) {
 	for i := range l.wants {
 		w := &l.wants[i]
 		names = append(names, l.keys.stock(w.SKU), l.keys.lists(w.SKU), l.keys.reservations(w.SKU))
-		if w.All {
+		if w.All || w.Whole {
 			args = append(args, -1)
 		} else {
 			fields := l.cells(w)
@@ -49,7 +49,7 @@ func (l *loading) request() (names []string, args []any) {
 				args = append(args, cellField(id))
 			}
 		}
-		if l.reservations {
+		if l.reservations || w.Whole {
 			args = append(args, -1)
 			continue
 		}
@@ -63,7 +63,7 @@ func (l *loading) request() (names []string, args []any) {
 
 // parts says whether a want was asked for by fields, which depend on the dictionary.
 func (l *loading) parts() bool {
-	return slices.ContainsFunc(l.wants, func(w availability.Want) bool { return !w.All })
+	return slices.ContainsFunc(l.wants, func(w availability.Want) bool { return !w.All && !w.Whole })
 }
 
 // unpackNames takes in the dictionary that came with the reply, if the one at hand is another.
@@ -149,7 +149,10 @@ func (l *loading) unpackStock(w *availability.Want, reply []any, d *availability
 				sibling = []byte(s)
 			}
 		}
-		if err := l.unpackField(d, field, []byte(value), sibling); err != nil {
+		before := *d
+		if err := l.unpackField(d, field, []byte(value), sibling); err != nil && w.Whole && (field[0] == fieldPool || field[0] == fieldDemand) {
+			*d = before
+		} else if err != nil {
 			return corrupt(l.keys.stock(w.SKU), field, err)
 		}
 	}

@@ -97,7 +97,7 @@ func (m *Memory) Load(ctx context.Context, task int32, g *availability.Graph, wa
 		}
 		stocks[i] = s.load(&wants[i], g)
 		d, ids := &stocks[i], wants[i].Reservations
-		if n := len(s.reservations); n == 0 || len(ids) > 0 && n <= availability.FewReservations {
+		if n := len(s.reservations); n == 0 || wants[i].Whole || len(ids) > 0 && n <= availability.FewReservations {
 			d.Every = true
 			ids = slices.Collect(maps.Keys(s.reservations))
 		}
@@ -131,7 +131,7 @@ func (s *memoryStock) lost() bool { return !s.stored && len(s.cells)+len(s.pools
 
 func (s *memoryStock) load(w *availability.Want, g *availability.Graph) availability.StockData {
 	d := availability.StockData{SKU: w.SKU, Exists: s.stored, GraphVersion: s.graphVersion}
-	d.Complete = w.All || !s.stored || g == nil || g.Version != s.graphVersion
+	d.Complete = w.All || w.Whole || !s.stored || g == nil || g.Version != s.graphVersion
 	for _, id := range slices.Sorted(maps.Keys(s.cells)) {
 		if d.Complete || slices.Contains(w.Locations, id) {
 			c := s.cells[id]
@@ -209,7 +209,7 @@ func (m *Memory) Due(ctx context.Context, task int32, until availability.Instant
 		}
 	}
 	slices.SortFunc(due, func(a, b availability.Due) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(dueMember(a.SKU, a.ReservationID, a.At), dueMember(b.SKU, b.ReservationID, b.At)))
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(dueMember(&a), dueMember(&b)))
 	})
 	return due[:min(len(due), max(limit, 0))], ctx.Err()
 }

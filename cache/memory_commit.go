@@ -92,6 +92,12 @@ func (t *memoryTask) changeDue(d *availability.StockData) {
 			t.due[availability.Due{At: at, SKU: d.SKU, ReservationID: r.ID}] = true
 		}
 	}
+	for _, f := range d.FuturesDue {
+		due := availability.Due{At: f.At, SKU: d.SKU, Location: f.Location}
+		if delete(t.due, due); !f.Removed {
+			t.due[due] = true
+		}
+	}
 }
 
 func (s *memoryStock) apply(d *availability.StockData) {

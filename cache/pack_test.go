@@ -287,11 +287,13 @@ func unpackAll(t *testing.T, value, lists []byte) {
 
 // FuzzUnpackDue reads any text as a member of the index of expiries.
 func FuzzUnpackDue(f *testing.F) {
-	f.Add(dueMember("SKU", "order\x001", 5))
+	f.Add(dueMember(&availability.Due{SKU: "SKU", ReservationID: "order\x001", At: 5}))
+	f.Add(dueMember(&availability.Due{SKU: "SKU", Location: "L1", At: 5}))
+	f.Add("\x00SKU\x00\x005")
 	f.Add("a\x00")
 	f.Fuzz(func(t *testing.T, member string) {
 		if d, err := unpackDue(member); err == nil {
-			got, err := unpackDue(dueMember(d.SKU, d.ReservationID, d.At))
+			got, err := unpackDue(dueMember(&d))
 			same(t, got, d, err)
 		}
 	})

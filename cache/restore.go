@@ -143,14 +143,21 @@ func (x *Restore) commitID(n int64) (id availability.CommitID) {
 	return id
 }
 
-// Stock adds a part of a SKU, as a SnapshotVisitor gets it. What expires is put into the index of what is due.
+// Stock adds a part of a SKU, as a SnapshotVisitor gets it. What expires and what is expected is put into the index of what
+// is due; where futures are kept, they leave it when they are.
 func (x *Restore) Stock(ctx context.Context, d *availability.StockData) error {
 	part := *d
 	part.Reservations = slices.Clone(d.Reservations)
 	for i := range part.Reservations {
 		part.Reservations[i].DueAdded = expiries(part.Reservations[i].Reservation)
 	}
-	entries := len(part.Cells) + len(part.Pools) + len(part.Demand) + len(part.Reservations)
+	part.FuturesDue = nil
+	for i := range part.Cells {
+		if c := &part.Cells[i]; len(c.Futures) > 0 {
+			part.FuturesDue = append(part.FuturesDue, availability.FutureDue{Location: c.Location, At: c.Futures[0].Expected})
+		}
+	}
+	entries := len(part.FuturesDue) + len(part.Cells) + len(part.Pools) + len(part.Demand) + len(part.Reservations)
 	if x.entries+entries > restoreEntries || len(x.pending.Stocks) == restoreStocks {
 		if err := x.flush(ctx); err != nil {
 			return err

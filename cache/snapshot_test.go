@@ -33,6 +33,9 @@ func fullState(t *testing.T, s *Redis, r *random, skus int) []availability.SKU {
 		}
 		for i := range cells {
 			d.Cells = append(d.Cells, r.cell(availability.LocationID(fmt.Sprintf("location-%d", i))))
+			if c := &d.Cells[i]; len(c.Futures) > 0 {
+				d.FuturesDue = append(d.FuturesDue, availability.FutureDue{Location: c.Location, At: c.Futures[0].Expected})
+			}
 		}
 		for i := range int32(r.IntN(4)) {
 			d.Pools = append(d.Pools, availability.PoolData{Number: i, Pool: r.pool()})

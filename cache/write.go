@@ -207,21 +207,29 @@ func (w *write) reservations(d *availability.StockData) error {
 	}
 	w.op("HDEL", key, gone)
 	w.op("HSET", key, set)
+	for _, f := range d.FuturesDue {
+		w.noteDue(dueMember(&availability.Due{At: f.At, SKU: d.SKU, Location: f.Location}), dueChange{f.At, !f.Removed})
+	}
 	return nil
 }
 
-// dueMember names one expiry. The date stands in it as well: the score is a double.
-func dueMember(sku availability.SKU, reservation string, at availability.Instant) string {
-	return string(sku) + "\x00" + reservation + "\x00" + strconv.FormatInt(int64(at), 10)
+// dueMember names one expiry, or one future of a location: it begins with NUL then, which no SKU does. The date stands in it
+// as well: the score is a double.
+func dueMember(d *availability.Due) string {
+	member := string(d.SKU) + "\x00" + d.ReservationID
+	if d.Location != "" {
+		member = "\x00" + string(d.SKU) + "\x00" + string(d.Location)
+	}
+	return member + "\x00" + strconv.FormatInt(int64(d.At), 10)
 }
 
 // changeDue notes expiries. Of a SKU that comes twice in a commit the later word counts.
 func (w *write) changeDue(sku availability.SKU, r *availability.ReservationData) {
 	for _, at := range r.DueRemoved {
-		w.noteDue(dueMember(sku, r.ID, at), dueChange{at, false})
+		w.noteDue(dueMember(&availability.Due{At: at, SKU: sku, ReservationID: r.ID}), dueChange{at, false})
 	}
 	for _, at := range r.DueAdded {
-		w.noteDue(dueMember(sku, r.ID, at), dueChange{at, true})
+		w.noteDue(dueMember(&availability.Due{At: at, SKU: sku, ReservationID: r.ID}), dueChange{at, true})
 	}
 }
 

@@ -22,13 +22,15 @@ type batch struct {
 	entries  []entry
 	deltas   []availability.Delta
 	events   []availability.ReservationEvent
+	tells    []topics.Instruction
 
 	touched []*held            // in the order of first touch
 	owed    []availability.SKU // published whatever has changed
 	swept   []availability.SKU // brought to the newest graph
 	sweeps  bool               // the cursor moves, to:
 	cursor  int64
-	expired []availability.Due // released
+	expired []availability.Due // released, or dropped
+	idle    []availability.Due // futures in the index that are not to be dropped
 	whole   map[availability.SKU]bool
 	adopts  *published // graph to take over with this batch
 
@@ -54,10 +56,11 @@ func (b *batch) record() *kgo.Record {
 // entry is what a record turned out to be. Exactly one of the fields but record says it.
 type entry struct {
 	delta   int32 // index in deltas, or -1
+	tell    int32 // index in tells, or -1
 	event   int32 // index in events, or -1
 	forward int32 // partition that the record belongs to, or -1
 	refusal *topics.Refusal
-	held    *held // the SKU of delta or event, once it is loaded
+	held    *held // the SKU of delta, event or instruction, once it is loaded
 	silent  bool  // stands in dead-letters or was sent on already: nothing to do
 }
 
@@ -69,8 +72,9 @@ func newBatch(reader *topics.Reader) *batch {
 		b.reader, b.readerOf = reader.Clone(), reader
 	}
 	b.records, b.entries, b.deltas, b.events = b.records[:0], b.entries[:0], b.deltas[:0], b.events[:0]
+	b.tells = b.tells[:0]
 	b.touched, b.owed, b.adopts, b.whole = b.touched[:0], nil, nil, nil
-	b.swept, b.sweeps, b.expired = nil, false, nil
+	b.swept, b.sweeps, b.expired, b.idle = nil, false, nil, nil
 	return b
 }
 
@@ -87,6 +91,7 @@ func (b *batch) release() {
 	clear(b.entries)
 	clear(b.deltas)
 	clear(b.events)
+	clear(b.tells)
 	batches.Put(b)
 }
 
@@ -140,7 +145,7 @@ func (t *task) ready(ctx context.Context, b *batch, quiet bool) error {
 // decode reads one record. Below the committed offset nothing is refused or sent on again: what stands in dead-letters is
 // passed over, and so is what was in the wrong partition.
 func (t *task) decode(ctx context.Context, b *batch, r *kgo.Record, below *standing) (entry, error) {
-	e := entry{delta: -1, event: -1, forward: -1}
+	e := entry{delta: -1, event: -1, tell: -1, forward: -1}
 	if below != nil && below.dead(r) {
 		e.silent = true
 		return e, nil
@@ -150,14 +155,19 @@ func (t *task) decode(ctx context.Context, b *batch, r *kgo.Record, below *stand
 		e.forward, e.silent = to, below != nil
 		return e, nil
 	}
-	if t.shared.inputOf(r) == availability.Deltas {
-		b.deltas = append(b.deltas, availability.Delta{})
-		e.delta = int32(len(b.deltas) - 1)
-		err = b.reader.Delta(ctx, r, &b.deltas[e.delta])
-	} else {
+	switch {
+	case t.shared.inputOf(r) == availability.Events:
 		b.events = append(b.events, availability.ReservationEvent{})
 		e.event = int32(len(b.events) - 1)
 		err = b.reader.Event(ctx, r, &b.events[e.event])
+	case topics.Instructs(r):
+		b.tells = append(b.tells, topics.Instruction{})
+		e.tell = int32(len(b.tells) - 1)
+		err = b.reader.Instruction(r, &b.tells[e.tell])
+	default:
+		b.deltas = append(b.deltas, availability.Delta{})
+		e.delta = int32(len(b.deltas) - 1)
+		err = b.reader.Delta(ctx, r, &b.deltas[e.delta])
 	}
 	if err = t.patient(r, err); err == nil {
 		return e, nil
@@ -165,14 +175,22 @@ func (t *task) decode(ctx context.Context, b *batch, r *kgo.Record, below *stand
 	if !errors.As(err, &e.refusal) {
 		return e, err
 	}
-	if e.delta >= 0 {
-		b.deltas = b.deltas[:e.delta]
-	} else {
-		b.events = b.events[:e.event]
-	}
-	e.delta, e.event = -1, -1
+	b.unread(&e)
 	e.silent = below != nil
 	return e, nil
+}
+
+// unread takes back what was made room for to decode a record that is none.
+func (b *batch) unread(e *entry) {
+	switch {
+	case e.delta >= 0:
+		b.deltas = b.deltas[:e.delta]
+	case e.event >= 0:
+		b.events = b.events[:e.event]
+	default:
+		b.tells = b.tells[:e.tell]
+	}
+	e.delta, e.event, e.tell = -1, -1, -1
 }
 
 // patient waits for a registry that cannot be asked up to the configured limit; then the schema is called unknown.
@@ -243,7 +261,7 @@ func (t *task) missing(b *batch) []availability.Want {
 			wants = append(wants, w)
 			return
 		}
-		wants[i].All = wants[i].All || w.All
+		wants[i].All, wants[i].Whole = wants[i].All || w.All, wants[i].Whole || w.Whole
 		wants[i].Locations = union(wants[i].Locations, w.Locations)
 		wants[i].Reservations = union(wants[i].Reservations, w.Reservations)
 	}
@@ -263,6 +281,8 @@ func (t *task) missing(b *batch) []availability.Want {
 			event := &b.events[e.event]
 			stock := t.find(e, event.SKU)
 			need(g.WantsOf(event, stock), stock)
+		case e.tell >= 0:
+			need(wantsOf(g, &b.tells[e.tell]), t.find(e, b.tells[e.tell].SKU))
 		}
 	}
 	return wants
@@ -361,5 +381,5 @@ func (t *task) prepareOwn(ctx context.Context, b *batch) error {
 
 // nothing says whether publishing the batch would change nothing.
 func (b *batch) nothing() bool {
-	return len(b.records) == 0 && len(b.owed) == 0 && b.adopts == nil && !b.sweeps && len(b.expired) == 0
+	return len(b.records) == 0 && len(b.owed) == 0 && b.adopts == nil && !b.sweeps && len(b.expired)+len(b.idle) == 0
 }

@@ -233,6 +233,14 @@ func (w *world) recount() map[string]availability.Level {
 		if dead[source] || topics.PartitionOf(r.Key, w.partitions) != r.Partition {
 			continue
 		}
+		if topics.Instructs(r) {
+			var i topics.Instruction
+			w.must(reader.Instruction(r, &i))
+			if i.Kind == topics.DropOverdue {
+				f.DropOverdue(stock(i.SKU), i.Location, i.Until, 0)
+			}
+			continue
+		}
 		if r.Topic == w.names.StockDeltas {
 			var d availability.Delta
 			w.must(reader.Delta(w.Context(), r, &d))

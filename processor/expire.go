@@ -5,22 +5,28 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"onhand/processor/availability"
+	"onhand/topics"
 )
 
 // Expiry is an event, not a clock: when a line of a reservation is due, the task publishes a RELEASE of it to its own
 // input, and what that does is decided like any other event, so that a replay decides the same. The store's index finds
 // what is due; an entry leaves with the line. A RELEASE that is published twice, after a crash, has the same request id.
+//
+// So it is with futures where overdue ones are dropped: the task publishes the instruction to drop them. The second of two
+// finds nothing left.
 
 const (
-	// expiryMax is how many releases one batch publishes: a backlog is released in bursts of this size.
+	// expiryMax is how many releases and drops one batch publishes: a backlog goes in bursts of this size.
 	expiryMax = 500
 	// expiryLook is how often the index is asked at least, and how soon again when commits were on their way to it.
 	expiryLook  = 5 * time.Second
 	expiryAgain = 100 * time.Millisecond
 )
 
-// expiries is what a task remembers of its index of expiries.
+// expiries is what a task remembers of its index of expiries and futures.
 type expiries struct {
 	next      time.Time // when to ask the index
 	published map[availability.Due]bool
@@ -47,7 +53,9 @@ func (t *task) prepareExpired(ctx context.Context, b *batch) error {
 		at := time.UnixMicro(int64(d.At))
 		done := t.expiries.published[d]
 		switch {
-		case done || !t.stillHeld(d):
+		case d.Location != "" && !t.shared.DropOverdue:
+			b.idle = append(b.idle, d) // of a time when they were to be dropped
+		case done || !t.stillHeld(d, stored == queued):
 		case at.After(now):
 			next = earlier(next, at)
 		case len(b.expired) == expiryMax:
@@ -60,13 +68,20 @@ func (t *task) prepareExpired(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// stillHeld is false where memory knows that the line is gone and the store does not yet.
-func (t *task) stillHeld(d availability.Due) bool {
+// stillHeld is false where memory knows that the line or the future is gone and the store does not yet. If the store has
+// everything, a future that is in the index alone is dropped for that entry's sake.
+func (t *task) stillHeld(d availability.Due, settled bool) bool {
 	s := t.stocks.get(d.SKU)
-	return s == nil || s.Expires(d.ReservationID, d.At)
+	switch {
+	case s == nil:
+		return true
+	case d.Location != "":
+		return settled || s.Awaits(d.Location, d.At)
+	}
+	return s.Expires(d.ReservationID, d.At)
 }
 
-// expect makes the task look at the index when a reservation that was just made is due.
+// expect makes the task look at the index when a reservation that was just made, or a future just told of, is due.
 func (t *task) expect(stocks []availability.StockData) {
 	for i := range stocks {
 		for _, r := range stocks[i].Reservations {
@@ -77,7 +92,22 @@ func (t *task) expect(stocks []availability.StockData) {
 				delete(t.expiries.published, availability.Due{At: at, SKU: stocks[i].SKU, ReservationID: r.ID})
 			}
 		}
+		for _, f := range stocks[i].FuturesDue {
+			if f.Removed {
+				delete(t.expiries.published, availability.Due{At: f.At, SKU: stocks[i].SKU, Location: f.Location})
+			} else {
+				t.expiries.next = earlier(t.expiries.next, time.UnixMicro(int64(f.At)))
+			}
+		}
 	}
+}
+
+// ended is the record that ends what is due.
+func (s *shared) ended(d availability.Due, now time.Time) *kgo.Record {
+	if d.Location == "" {
+		return s.writer.Event(release(d, now))
+	}
+	return s.writer.Instruction(&topics.Instruction{Kind: topics.DropOverdue, SKU: d.SKU, Location: d.Location, Until: d.At}, now)
 }
 
 // release is the event that ends what is due.

@@ -47,6 +47,7 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	next := t.folded
 	next.CommitSeq++
 	next.CommitID = newCommitID()
+	b.rise(&next)
 	f := &folded{task: t, batch: b, outputs: b.outputs[:0], commit: &availability.Commit{Expect: t.committer.tail()}}
 	if b.adopts != nil {
 		f.adopt(b.adopts, &next)
@@ -70,7 +71,7 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	}
 	f.sweep(&next)
 	for _, d := range b.expired {
-		f.outputs = append(f.outputs, t.shared.writer.Event(release(d, time.Now())))
+		f.outputs = append(f.outputs, t.shared.ended(d, time.Now()))
 	}
 	f.finish(&next, below == nil)
 	f.commit.IDs, f.commit.DropIDs = t.window.Fresh(), t.window.Expire(next.Newest)
@@ -145,6 +146,8 @@ func (t *task) foldEntry(f *folded, i int, version int64, below *standing) error
 		d := &b.deltas[e.delta]
 		outcome, _ := t.folder.Delta(t.use(b, e.held), d, i)
 		f.count(r, d, outcome, below != nil)
+	case e.tell >= 0:
+		t.instruct(f, i)
 	default:
 		return t.foldEvent(f, i, version, below)
 	}
@@ -223,6 +226,7 @@ func (f *folded) finish(next *availability.Checkpoint, publish bool) {
 		var data availability.StockData
 		var wrote bool
 		changes, data, wrote = t.folder.Finish(h.stock, changes[:0])
+		data.FuturesDue = t.indexed(data.FuturesDue)
 		if wrote {
 			f.commit.Stocks = append(f.commit.Stocks, data)
 		}
@@ -233,6 +237,11 @@ func (f *folded) finish(next *availability.Checkpoint, publish bool) {
 		for i := range changes {
 			f.update(&changes[i], next, now)
 		}
+	}
+	for _, d := range f.batch.idle {
+		f.commit.Stocks = append(f.commit.Stocks, availability.StockData{
+			SKU: d.SKU, Exists: true, FuturesDue: []availability.FutureDue{{Location: d.Location, At: d.At, Removed: true}},
+		})
 	}
 }
 

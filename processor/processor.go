@@ -34,6 +34,7 @@ type Options struct {
 	PollRecords        int           // records that a session polls at once, default ten times BatchRecords
 	CacheBytes         int64         // memory for SKUs, default 512 MiB, split over the partitions
 	SweepRate          int           // SKUs per second and task that a sweep visits after a graph change, default 2,000
+	DropOverdue        bool          // drop futures when their date comes; else they stay until they are replaced
 	RegistryWait       time.Duration // how long a task waits for a registry that cannot be asked, default 1 min
 	Linger             time.Duration // how long updates wait for company at most; the end of a batch sends them all. Default 50 ms
 	TransactionTimeout time.Duration // after which an unfinished transaction of a dead process is aborted, default 10 s

@@ -13,7 +13,7 @@ import (
 )
 
 // traffic makes records of every kind over few SKUs, so that they meet: counts, adjustments, reservations at locations and
-// groups and what becomes of them, repeats, poison, and records in the wrong partition.
+// groups and what becomes of them, futures, instructions, repeats, poison, and records in the wrong partition.
 type traffic struct {
 	world *world
 	rand  *rand.Rand
@@ -50,7 +50,11 @@ func (t *traffic) next() *kgo.Record {
 	w := t.world
 	var r *kgo.Record
 	switch p := t.rand.IntN(100); {
-	case p < 15:
+	case p < 4:
+		r = t.futures(id)
+	case p < 8:
+		r = t.instruct()
+	case p < 19:
 		r = w.count(id, t.sku(), t.location(), int64(t.rand.IntN(20)))
 	case p < 55:
 		r = w.adjust(id, t.sku(), t.location(), int64(t.rand.IntN(9)-4))
@@ -107,6 +111,29 @@ func (t *traffic) follow(id string) *kgo.Record {
 		}
 	}
 	return t.world.writer.Event(&e)
+}
+
+// futures tells of up to three restocks on six days to come.
+func (t *traffic) futures(id string) *kgo.Record {
+	now := time.Now()
+	var list schemas.List[schemas.Future]
+	for range t.rand.IntN(4) {
+		list = append(list, schemas.Future{Quantity: schemas.Milli(1000 + t.rand.IntN(9000)), ExpectedDate: schemas.MicrosOf(t.day())})
+	}
+	return t.world.writer.Delta(&schemas.StockDelta{RecordID: id, SKU: t.sku(), Location: t.location(), Mode: schemas.ModeUpdate, Futures: schemas.Some(list), EffectiveDate: micros(now)}, now)
+}
+
+func (t *traffic) day() time.Time {
+	return time.Date(2100, 1, 1+t.rand.IntN(6), 0, 0, 0, 0, time.UTC)
+}
+
+// instruct drops futures up to one of their days, or publishes a SKU anew.
+func (t *traffic) instruct() *kgo.Record {
+	i := topics.Instruction{Kind: topics.DropOverdue, SKU: availability.SKU(t.sku()), Location: availability.LocationID(t.location()), Until: availability.Instant(t.day().UnixMicro())}
+	if t.rand.IntN(3) == 0 {
+		i = topics.Instruction{Kind: topics.Republish, SKU: i.SKU, Places: []string{string(i.Location), "EAST", "GHOST"}, Above: int64(t.rand.IntN(2)) * int64(t.rand.IntN(9)) << 40}
+	}
+	return t.world.writer.Instruction(&i, time.Now())
 }
 
 func (t *traffic) poison(id string) *kgo.Record {

@@ -14,6 +14,8 @@ const (
 	HeaderCause = "onhand.cause"
 	// HeaderForwarded is the number of the partition that a record was sent on from.
 	HeaderForwarded = "onhand.forwarded"
+	// HeaderInstruction is what a record of stock-deltas without a value tells the task to do, see Instruction.
+	HeaderInstruction = "onhand.instruction"
 	// HeaderReplayed is topic/partition/offset of the dead letter that a record was replayed from.
 	HeaderReplayed = "onhand.replayed"
 	// HeaderErrorCode is the Code of a dead letter.

@@ -79,7 +79,7 @@ func undecoded(rec *kgo.Record, err error, record string) error {
 
 // checkKey refuses an input whose key is not its SKU, or whose partition is not that of its key.
 func (r *Reader) checkKey(rec *kgo.Record, sku string) error {
-	if string(rec.Key) != sku {
+	if string(rec.Key) != sku || rec.Key == nil {
 		const todo = "key every record by the UTF-8 bytes of its SKU"
 		if rec.Key == nil {
 			return refuse(CodeKeyMismatch, todo, "the record of SKU %.250q has no key", sku)

@@ -31,6 +31,7 @@ type Config struct {
 	MovementHorizon      time.Duration
 	RequireEffectiveDate bool
 	RegistryWait         time.Duration
+	OverdueFutures       string
 
 	LogLevel  string
 	LogFormat string
@@ -47,6 +48,12 @@ type Security struct {
 	Key        string
 	ServerName string
 }
+
+// What OverdueFutures may be.
+const (
+	keepFutures = "keep"
+	dropFutures = "drop"
+)
 
 // noMechanism is the Security.Mechanism of a Kafka without passwords.
 const noMechanism = "none"
@@ -165,6 +172,9 @@ var processorSettings = []setting{
 	{key: "registryWait", fallback: "1h", bounds: "1s to 168h", run: true,
 		effect: "how long a task waits for a registry that cannot be asked before it calls a schema unknown",
 		value:  func(c *Config) value { return durationValue{&c.RegistryWait, time.Second, 168 * time.Hour} }},
+	{key: "overdueFutures", fallback: keepFutures, bounds: "keep or drop", run: true,
+		effect: "what becomes of a future when its date comes: keep it until it is replaced, or drop it within a second",
+		value:  func(c *Config) value { return choiceValue{&c.OverdueFutures, []string{keepFutures, dropFutures}} }},
 }
 
 var logSettings = []setting{

@@ -22,7 +22,16 @@ type StockData struct {
 	Pools        []PoolData
 	Demand       []DemandData
 	Reservations []ReservationData
-	Every        bool // from a store: every reservation is here
+	Every        bool        // from a store: every reservation is here
+	FuturesDue   []FutureDue // in a commit: changes to the index of futures, in their order
+}
+
+// FutureDue is a date that the index of futures gets for a location of a SKU, or loses. It has the earliest of each
+// location; getting one that it has, or losing one that it has not, changes nothing.
+type FutureDue struct {
+	Location LocationID
+	At       Instant
+	Removed  bool
 }
 
 // FewReservations is up to how many reservations of a SKU a store returns all where it is asked for one.
@@ -52,6 +61,7 @@ type ReservationData struct {
 type Want struct {
 	SKU          SKU
 	All          bool         // every cell, pool and demand
+	Whole        bool         // All, and every reservation; pools and demand that cannot be read are left out, for one who computes them anew
 	Locations    []LocationID // if not All: these cells, and every pool and demand
 	Reservations []string
 }
@@ -87,6 +97,9 @@ type CommitID [16]byte
 // Version orders the levels of a key: epochs first, commits within an epoch next. Below 2⁴⁰ commits in an epoch.
 func (c *Checkpoint) Version() int64 { return c.Epoch<<40 + c.CommitSeq }
 
+// EpochOf is the epoch that a version, which is not negative, is of.
+func EpochOf(version int64) int64 { return version >> 40 }
+
 // Commit is one write of a task: it succeeds as a whole, and only if the task's checkpoint still has the id Expect.
 type Commit struct {
 	Expect      CommitID
@@ -103,11 +116,12 @@ type Commit struct {
 // SKUShards is in how many parts a store lists the SKUs of a task. A SKU stands in part xxhash64(SKU) mod SKUShards.
 const SKUShards = 1024
 
-// Due is a reservation with a line that expires.
+// Due is a reservation with a line that expires, or a location with a future that is expected.
 type Due struct {
 	At            Instant
 	SKU           SKU
 	ReservationID string
+	Location      LocationID // not empty: a future there
 }
 
 // GraphData is a published graph as its record had it.

@@ -225,6 +225,7 @@ func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 		c.bytes = 0
 		loc := f.graph.location(c.Location)
 		if loc < 0 || f.graph.locations[loc].Since != c.Since {
+			s.expect(c.Location, c.Futures, nil)
 			if c.Reserved == 0 {
 				continue
 			}
@@ -243,6 +244,7 @@ func (f *Folder) rebuild(s *Stock, cells []*Cell, demands []DemandData) {
 			continue
 		}
 		s.insert(len(s.cells), c)
+		s.expect(c.Location, nil, c.Futures) // in case the index does not have it
 		if number := f.graph.locations[loc].pool; number >= 0 && int(number) < len(s.pools) {
 			p := &s.pools[number]
 			p.replace(sums{}, c.sums())
@@ -371,7 +373,8 @@ func (s *Stock) flush() (StockData, bool) {
 		d.Demand = append(d.Demand, DemandData{Group: g, Quantity: s.lostDemand(g)})
 	}
 	d.Reservations = s.flushReservations()
-	wrote := b.replace || len(d.Cells)+len(d.Pools)+len(d.Demand)+len(d.Reservations) > 0
+	d.FuturesDue = b.due
+	wrote := b.replace || len(d.Cells)+len(d.Pools)+len(d.Demand)+len(d.Reservations)+len(d.FuturesDue) > 0
 	s.exists = s.exists || wrote
 	s.batch = batch{groupAt: b.groupAt, cells: b.cells[:0], pools: b.pools[:0], demand: b.demand[:0]}
 	clear(s.batch.groupAt)

@@ -94,6 +94,8 @@ func (p *plain) fold(o op) answer {
 	case o.graph != nil:
 		p.spec, p.parts = o.graph.Spec(), map[GroupID][]*GroupSpec{}
 		return answer{}
+	case o.drop != nil:
+		return answer{outcome: p.drop(o.drop)}
 	case o.delta != nil:
 		outcome, stale := p.delta(o.delta)
 		return answer{outcome: outcome, stale: stale}
@@ -111,6 +113,26 @@ func newest(facts []plainFact) plainFact {
 		}
 	}
 	return n
+}
+
+// drop takes what is overdue out of the futures that hold. What was said before them stays as old as it was.
+func (p *plain) drop(o *dropOverdue) Outcome {
+	l := p.location(o.location)
+	if l == nil {
+		return Stale
+	}
+	facts := p.place(o.sku, l).futures
+	holds := newest(facts)
+	left := slices.DeleteFunc(slices.Clone(holds.futures), func(f Future) bool { return f.Expected <= o.until })
+	if len(left) == len(holds.futures) {
+		return Stale
+	}
+	for i := range facts {
+		if facts[i].at == holds.at { // of equal dates the last one holds, and only that
+			facts[i].futures = left
+		}
+	}
+	return Applied
 }
 
 func (p *plain) delta(d *Delta) (Outcome, int) {

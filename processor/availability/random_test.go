@@ -90,6 +90,8 @@ func (g *generator) scenario(n int) []op {
 			g.publish()
 		case roll < 44:
 			g.stock()
+		case roll < 48:
+			g.drop()
 		default:
 			g.reservation()
 		}
@@ -159,6 +161,11 @@ func (g *generator) futures() (futures []Future) {
 		futures = append(futures, Future{Quantity(1 + g.r.IntN(6)), generatorStart + Instant(1+g.r.IntN(4))*24*Hour})
 	}
 	return SortFutures(futures)
+}
+
+// drop takes futures up to one of the dates that they have.
+func (g *generator) drop() {
+	g.ops = append(g.ops, op{drop: &dropOverdue{g.sku(), g.anyLocation(), generatorStart + Instant(g.r.IntN(5))*24*Hour}})
 }
 
 func (g *generator) stock() {
@@ -325,6 +332,8 @@ func (o op) String() string {
 	switch {
 	case o.graph != nil:
 		return fmt.Sprintf("graph %+v", o.graph.Spec())
+	case o.drop != nil:
+		return fmt.Sprintf("drop %+v", *o.drop)
 	case o.delta != nil:
 		return fmt.Sprintf("delta %+v", *o.delta)
 	}

@@ -3,6 +3,7 @@ package availability
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,11 +20,15 @@ var rewrite = flag.Bool("rewrite", false, "write the output of the scripts in te
 //	pools                                     components of overlapping groups, with their pools
 //	clock 03-10T12:00                         timestamp of the next record; every event adds a second
 //	count L1 10 | update L1 onHand=10 safetyStockCount=2 futures=5@06-01,1.5@07-01 effectiveDate=03-09
+//	drop L1 06-01                             the futures of a location that are overdue then
 //	adjust L1 -3 effectiveDate=03-09 recordId=a1 | delete L1 effectiveDate=03-09
 //	reserve|transfer|fulfill|release r1 5 location=L1 …   fields by their names in ReservationEvent
 //	levels [place…] | changes | cell L1 | reservation r1 | reservable L1 [fulfillOnly=true]
 //	batch | sweep                             end the batch; bring every SKU to the current graph
 //	touch [L1 group:AA…]                      publish every level, and tombstones for these places, which the graph lacks
+//	republish [L1…]                           what is derived computed anew from what the store has, and as touch
+//	spoil L1|GG 5                             what is reserved at a place, in the store alone, and what pools add up to
+//	futures                                   the dates that the store watches
 //	restart                                   rebuild everything from the store
 //	replay                                    fold everything again from nothing, decisions standing; compare
 //
@@ -108,6 +113,10 @@ func (s *script) command(line string) string {
 		return s.do(op{delta: s.delta(a)})
 	case "reserve", "transfer", "fulfill", "release":
 		return s.do(op{event: s.event(a)})
+	case "drop":
+		return s.do(op{drop: &dropOverdue{SKU(a.get("sku", "sku")), LocationID(a.at(0)), mustInstant(a.at(1))}})
+	case "spoil":
+		s.spoil(SKU(a.get("sku", "sku")), a.at(0), mustQuantity(a.at(1)))
 	case "restart", "replay":
 		return s.again(a.name)
 	default:
@@ -258,7 +267,21 @@ func (s *script) look(a args) string {
 			out.WriteString(show(&c.After) + "\n")
 		}
 	case "touch":
-		out.WriteString(s.touch(sku, a.words))
+		s.world.folder.Touch(s.world.whole(sku), gonePlaces(a.words), s.world.folded-1)
+		out.WriteString(s.publishAll(sku))
+	case "republish":
+		s.world.load(sku, func(*Stock) Want { return Want{SKU: sku, Whole: true} })
+		s.world.folder.Republish(s.world.stocks[sku], a.words, s.world.folded-1)
+		out.WriteString(s.publishAll(sku))
+		if s.world.store.skus[sku] == nil {
+			out.WriteString("nothing stored\n")
+		}
+	case "futures":
+		s.world.commit()
+		due := s.world.store.skus[sku].futures
+		for _, id := range slices.Sorted(maps.Keys(due)) {
+			fmt.Fprintf(&out, "%s %s\n", id, showInstant(due[id]))
+		}
 	case "cell":
 		out.WriteString(showCell(s.world.whole(sku).cellOf(LocationID(a.at(0)))))
 	case "reservation":
@@ -292,9 +315,7 @@ func (s *script) look(a args) string {
 	return out.String()
 }
 
-// touch publishes what a batch did with everything else that the SKU has. The last batch stays as it is.
-func (s *script) touch(sku SKU, words []string) string {
-	var gone []Place
+func gonePlaces(words []string) (gone []Place) {
 	for _, word := range words {
 		p := Place{LocationPlace, word}
 		if id, ok := strings.CutPrefix(word, "group:"); ok {
@@ -302,15 +323,37 @@ func (s *script) touch(sku SKU, words []string) string {
 		}
 		gone = append(gone, p)
 	}
-	s.world.folder.Touch(s.world.whole(sku), gone, s.world.folded-1)
+	return gone
+}
+
+// spoil changes what the store has reserved at a place, and a pool, and forgets what is in memory.
+func (s *script) spoil(sku SKU, place string, q Quantity) {
+	s.world.commit()
+	k := s.world.store.skus[sku]
+	if c, ok := k.cells[LocationID(place)]; ok {
+		c.Reserved = q
+		k.cells[LocationID(place)] = c
+	} else {
+		k.demand[GroupID(place)] = q
+	}
+	for n, p := range k.pools {
+		p.OnHand += q
+		k.pools[n] = p
+	}
+	s.world.reset()
+}
+
+// publishAll publishes what a batch did with everything else that the SKU has. The last batch stays as it is.
+func (s *script) publishAll(sku SKU) string {
 	changes, data, wrote := s.world.folder.Finish(s.world.stocks[sku], nil)
 	text := ""
 	for _, c := range changes {
 		if old, ok := s.world.published[sku][c.After.Place]; ok && !old.Equal(&c.Before) {
 			text += "was not " + show(&c.Before) + "\n"
 		}
-		s.world.published[sku][c.After.Place] = c.After
-		if text += show(&c.After) + "\n"; !c.After.Present {
+		if text += show(&c.After) + "\n"; c.After.Present {
+			s.world.published[sku][c.After.Place] = c.After
+		} else {
 			delete(s.world.published[sku], c.After.Place)
 		}
 	}

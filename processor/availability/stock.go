@@ -105,6 +105,7 @@ type batch struct {
 	pools      []int32
 	demand     []GroupID
 	changed    map[string]*Reservation // reservations written, with their state before (nil: none)
+	due        []FutureDue             // in the order of the changes
 	replace    bool
 	everything bool // publish every level, changed or not
 }
@@ -215,7 +216,7 @@ func (s *Stock) cellOf(id LocationID) *Cell {
 
 // Missing returns what of a Want the stock does not hold, and whether that is anything.
 func (s *Stock) Missing(w *Want) (Want, bool) {
-	missing := Want{SKU: w.SKU}
+	missing := Want{SKU: w.SKU, Whole: w.Whole && !s.known}
 	if !s.complete {
 		missing.All = w.All
 		for _, id := range w.Locations {
@@ -229,7 +230,7 @@ func (s *Stock) Missing(w *Want) (Want, bool) {
 			missing.Reservations = append(missing.Reservations, id)
 		}
 	}
-	return missing, missing.All || len(missing.Locations)+len(missing.Reservations) > 0
+	return missing, missing.All || missing.Whole || len(missing.Locations)+len(missing.Reservations) > 0
 }
 
 func (s *Stock) holds(id LocationID) bool {
@@ -281,6 +282,7 @@ func (s *Stock) settle(c *Cell, before sums, futures []Future, effectiveAt Insta
 		return
 	}
 	s.carry(c, before, futures, effectiveAt)
+	s.expect(c.Location, futures, c.Futures)
 	number := s.graph.locations[c.loc].pool
 	if number < 0 || int(number) >= len(s.pools) {
 		return

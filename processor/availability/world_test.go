@@ -13,6 +13,14 @@ type op struct {
 	delta *Delta
 	event *ReservationEvent
 	graph *Graph
+	drop  *dropOverdue
+}
+
+// dropOverdue drops what is overdue at a location.
+type dropOverdue struct {
+	sku      SKU
+	location LocationID
+	until    Instant
 }
 
 // answer is what an op came to.
@@ -63,6 +71,10 @@ func (w *world) fold(o op) (a answer) {
 	case o.graph != nil:
 		w.graphs[o.graph.Version], w.store.graph = o.graph, o.graph.Version
 		w.folder.SetGraph(o.graph)
+	case o.drop != nil:
+		d := &Delta{SKU: o.drop.sku, Location: o.drop.location}
+		s := w.load(d.SKU, func(*Stock) Want { return w.folder.Graph().Wants(d) })
+		a.outcome = w.folder.DropOverdue(s, d.Location, o.drop.until, cause)
 	case o.delta != nil:
 		s := w.load(o.delta.SKU, func(*Stock) Want { return w.folder.Graph().Wants(o.delta) })
 		a.outcome, a.stale = w.folder.Delta(s, o.delta, cause)
@@ -277,6 +289,7 @@ type kept struct {
 	demand       map[GroupID]Quantity
 	reservations map[string]*Reservation
 	due          map[string][]Instant
+	futures      map[LocationID]Instant
 }
 
 func newMemory() *memory { return &memory{skus: map[SKU]*kept{}, ids: map[int64][]uint64{}} }
@@ -305,7 +318,7 @@ func copyReservation(r *Reservation) *Reservation {
 func (m *memory) merge(d *StockData) {
 	k := m.skus[d.SKU]
 	if k == nil {
-		k = &kept{reservations: map[string]*Reservation{}, due: map[string][]Instant{}}
+		k = &kept{reservations: map[string]*Reservation{}, due: map[string][]Instant{}, futures: map[LocationID]Instant{}}
 	}
 	if k.cells == nil || d.Replace {
 		k.cells, k.pools, k.demand = map[LocationID]Cell{}, map[int32]Pool{}, map[GroupID]Quantity{}
@@ -327,6 +340,13 @@ func (m *memory) merge(d *StockData) {
 		k.due[r.ID] = slices.DeleteFunc(k.due[r.ID], func(at Instant) bool { return slices.Contains(r.DueRemoved, at) })
 		k.due[r.ID] = append(k.due[r.ID], r.DueAdded...)
 	}
+	for _, f := range d.FuturesDue {
+		if !f.Removed {
+			k.futures[f.Location] = f.At
+		} else if k.futures[f.Location] == f.At {
+			delete(k.futures, f.Location)
+		}
+	}
 }
 
 // fewInMemory is FewReservations of the store of the tests, so that random SKUs have more and fewer.
@@ -342,9 +362,9 @@ func (m *memory) load(w *Want) StockData {
 		}
 		return d
 	}
-	d.Exists, d.GraphVersion, d.Complete = true, k.graph, w.All
+	d.Exists, d.GraphVersion, d.Complete = true, k.graph, w.All || w.Whole
 	for _, id := range slices.Sorted(maps.Keys(k.cells)) {
-		if w.All || slices.Contains(w.Locations, id) {
+		if d.Complete || slices.Contains(w.Locations, id) {
 			d.Cells = append(d.Cells, plainCopy(k.cells[id]))
 		}
 	}
@@ -355,7 +375,7 @@ func (m *memory) load(w *Want) StockData {
 		d.Demand = append(d.Demand, DemandData{g, k.demand[g]})
 	}
 	ids := w.Reservations
-	if n := len(k.reservations); n == 0 || len(ids) > 0 && n <= fewInMemory {
+	if n := len(k.reservations); n == 0 || w.Whole || len(ids) > 0 && n <= fewInMemory {
 		d.Every = true
 		ids = slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(k.reservations)), ids...))))
 	}
