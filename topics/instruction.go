@@ -21,7 +21,14 @@ const (
 	Republish
 )
 
-// The names of the kinds in HeaderInstruction.
+// String is the name of the kind in HeaderInstruction.
+func (k InstructionKind) String() string {
+	if k == DropOverdue {
+		return dropOverdueName
+	}
+	return republishName
+}
+
 const (
 	dropOverdueName = "drop-overdue"
 	republishName   = "republish"

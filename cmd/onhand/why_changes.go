@@ -21,7 +21,7 @@ type whyChange struct {
 	Timestamp     schemas.Micros `json:"timestamp"`
 	ID            string         `json:"id"`            // recordId or requestId; empty: the record cannot be read
 	ReservationID string         `json:"reservationId"` // empty: a stock delta
-	Action        string         `json:"action"`        // UPDATE, ADJUST, DELETE, RESERVE, TRANSFER, FULFILL or RELEASE
+	Action        string         `json:"action"`        // UPDATE, ADJUST, DELETE, RESERVE, TRANSFER, FULFILL, RELEASE, or onhand's own: drop-overdue, republish
 	Place         string         `json:"place"`         // empty: a RELEASE wherever it is
 	ToPlace       string         `json:"toPlace"`
 	EffectiveDate whyTime        `json:"effectiveDate"` // of a stock delta
@@ -211,12 +211,18 @@ func (r *backReader) change(ctx context.Context, s *whyState, rec *kgo.Record, w
 		return c, false, nil
 	}
 	c = whyChange{Source: topics.SourceAt(rec), Timestamp: schemas.MicrosOf(rec.Timestamp), TraceID: traceID(topics.TraceOf(rec))}
-	if rec.Topic == r.w.names.StockDeltas {
+	switch {
+	case rec.Topic == r.w.names.StockDeltas && topics.Instructs(rec):
+		var i topics.Instruction
+		if err = r.w.reader.Instruction(rec, &i); err == nil {
+			c.takeInstruction(&i)
+		}
+	case rec.Topic == r.w.names.StockDeltas:
 		d := &availability.Delta{}
 		if err = r.w.reader.Delta(ctx, rec, d); err == nil {
 			c.takeDelta(d)
 		}
-	} else {
+	default:
 		e := &availability.ReservationEvent{}
 		if err = r.w.reader.Event(ctx, rec, e); err == nil {
 			c.takeEvent(e)

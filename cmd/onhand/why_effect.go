@@ -8,6 +8,7 @@ import (
 
 	"onhand/processor/availability"
 	"onhand/schemas"
+	"onhand/topics"
 )
 
 // takeDelta fills in what a stock delta asks for.
@@ -32,6 +33,16 @@ func (c *whyChange) takeDelta(d *availability.Delta) {
 		values = append(values, fmt.Sprintf("%s of %s", plural(len(d.Futures), "future"), sum))
 	}
 	c.Values = strings.Join(values, ", ")
+}
+
+// takeInstruction fills in what onhand told the task.
+func (c *whyChange) takeInstruction(i *topics.Instruction) {
+	c.ID, c.Action, c.Place, c.Effect = "onhand", i.Kind.String(), string(i.Location), effectStands
+	if i.Kind == topics.DropOverdue {
+		c.Values, c.Text = "futures up to "+instantText(i.Until), "those that were there are dropped"
+	} else {
+		c.Text = "computed anew from counts and reservations, and published"
+	}
 }
 
 // takeEvent fills in what a reservation event asks for.
@@ -64,7 +75,7 @@ func (r *whyReport) settleEffects(s *whyState, window time.Duration) {
 	first := make(map[string]schemas.Micros)
 	for i := range r.Changes {
 		c := &r.Changes[i]
-		if c.Effect == effectUnread || c.Effect == effectDead || c.delta != nil && c.delta.Mode != availability.Adjust {
+		if c.delta == nil && c.event == nil || c.Effect == effectDead || c.delta != nil && c.delta.Mode != availability.Adjust {
 			continue // an UPDATE and a DELETE may come twice: their dates decide
 		}
 		key := c.Topic + "/" + c.ID
