@@ -99,7 +99,7 @@ func (w *world) read(names ...string) []*kgo.Record {
 	client, err := kgo.NewClient(w.kafka(kgo.ConsumePartitions(positions), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(50*time.Millisecond))...)
 	w.must(err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.Context(), w.patience)
 	defer cancel()
 	var records []*kgo.Record
 	for len(left) > 0 {
@@ -147,8 +147,12 @@ func (w *world) published() map[string]last {
 // topic of levels and with the store: nothing lost, nothing twice, one decision for each event.
 func (w *world) check() {
 	w.Helper()
-	want := w.recount()
-	have := w.published()
+	w.compare(w.recount(), w.published())
+}
+
+// compare holds what was published last of every key, and what the store has, against what is true.
+func (w *world) compare(want map[string]availability.Level, have map[string]last) {
+	w.Helper()
 	for key, l := range have {
 		if w2, ok := want[key]; l.level.Present != (ok && w2.Present) {
 			w.Errorf("%s: published present=%v, true %v", key, l.level.Present, ok)
@@ -200,6 +204,13 @@ func (w *world) compiled() *availability.Graph {
 // recount is the plain model: every record of the inputs once, decisions as they stand.
 func (w *world) recount() map[string]availability.Level {
 	w.Helper()
+	return w.recountOf(w.read(w.names.StockDeltas, w.names.ReservationEvents))
+}
+
+// recountOf is the plain model of these inputs, in this order. The order makes no difference as long as no cell has 16
+// movements since its count.
+func (w *world) recountOf(inputs []*kgo.Record) map[string]availability.Level {
+	w.Helper()
 	reader := topics.NewReader(w.decoder, topics.Options{})
 	decisions := make(map[topics.Source]availability.Result)
 	for _, r := range w.read(w.names.ReservationResults) {
@@ -228,7 +239,7 @@ func (w *world) recount() map[string]availability.Level {
 		}
 		return stocks[sku]
 	}
-	for _, r := range w.read(w.names.StockDeltas, w.names.ReservationEvents) {
+	for _, r := range inputs {
 		source := topics.SourceAt(r)
 		if dead[source] || topics.PartitionOf(r.Key, w.partitions) != r.Partition {
 			continue

@@ -70,11 +70,17 @@ var noTracers = tracenoop.NewTracerProvider()
 // newWorld makes topics with that many partitions.
 func newWorld(t testing.TB, partitions int32) *world {
 	t.Helper()
+	return newWorldOn(t, partitions, (*world).connect)
+}
+
+// newWorldOn is newWorld with services of the caller's choice.
+func newWorldOn(t testing.TB, partitions int32, connect func(*world)) *world {
+	t.Helper()
 	random := make([]byte, 6)
 	_, _ = rand.Read(random)
 	w := &world{TB: t, namespace: "test-" + hex.EncodeToString(random), partitions: partitions, tracers: noTracers,
 		dialer: new(net.Dialer).DialContext, tick: 10 * time.Millisecond, patience: 30 * time.Second}
-	w.connect()
+	connect(w)
 	w.furnish()
 	return w
 }
