@@ -211,6 +211,32 @@ func (w *world) recount() map[string]availability.Level {
 // movements since its count.
 func (w *world) recountOf(inputs []*kgo.Record) map[string]availability.Level {
 	w.Helper()
+	r := w.recounted(inputs)
+	levels := make(map[string]availability.Level)
+	for _, s := range r.stocks {
+		for _, l := range r.folder.Levels(s) {
+			levels[l.Place.ID+"/"+string(s.SKU)] = l
+		}
+	}
+	return levels
+}
+
+// recounted is what a recount has in its hands.
+type recounted struct {
+	folder *availability.Folder
+	stocks map[availability.SKU]*availability.Stock
+	deltas map[availability.SKU][]availability.Delta // applied ones, in the order of their partition
+	events map[availability.SKU][]decided
+}
+
+// decided is a reservation event with the decision that stands.
+type decided struct {
+	event  availability.ReservationEvent
+	result availability.Result
+}
+
+func (w *world) recounted(inputs []*kgo.Record) *recounted {
+	w.Helper()
 	reader := topics.NewReader(w.decoder, topics.Options{})
 	decisions := make(map[topics.Source]availability.Result)
 	for _, r := range w.read(w.names.ReservationResults) {
@@ -232,6 +258,7 @@ func (w *world) recountOf(inputs []*kgo.Record) map[string]availability.Level {
 	}
 	graph := w.compiled()
 	stocks := make(map[availability.SKU]*availability.Stock)
+	all := &recounted{stocks: stocks, deltas: make(map[availability.SKU][]availability.Delta), events: make(map[availability.SKU][]decided)}
 	f := availability.NewFolder(graph, availability.DefaultRules(), availability.NewWindow(24*availability.Hour))
 	stock := func(sku availability.SKU) *availability.Stock {
 		if stocks[sku] == nil {
@@ -256,6 +283,7 @@ func (w *world) recountOf(inputs []*kgo.Record) map[string]availability.Level {
 			var d availability.Delta
 			w.must(reader.Delta(w.Context(), r, &d))
 			f.Delta(stock(d.SKU), &d, 0)
+			all.deltas[d.SKU] = append(all.deltas[d.SKU], d)
 			continue
 		}
 		var e availability.ReservationEvent
@@ -265,12 +293,8 @@ func (w *world) recountOf(inputs []*kgo.Record) map[string]availability.Level {
 			w.Errorf("no decision stands on %s", source)
 		}
 		f.Standing(stock(e.SKU), &e, result, 0)
+		all.events[e.SKU] = append(all.events[e.SKU], decided{e, result})
 	}
-	levels := make(map[string]availability.Level)
-	for _, s := range stocks {
-		for _, l := range f.Levels(s) {
-			levels[l.Place.ID+"/"+string(s.SKU)] = l
-		}
-	}
-	return levels
+	all.folder = f
+	return all
 }

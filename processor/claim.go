@@ -127,8 +127,10 @@ func (s *session) claim(ctx context.Context, t *task, parked *task, again bool) 
 	}
 	checkpoint.Epoch++
 	if w := t.claim.witness; w != nil {
-		checkpoint.Epoch = max(checkpoint.Epoch, w.Epoch+1)
-		if w.GraphVersion != checkpoint.GraphVersion || w.SweepCursor != checkpoint.SweepCursor {
+		if !without.WitnessEpoch {
+			checkpoint.Epoch = max(checkpoint.Epoch, w.Epoch+1)
+		}
+		if !without.WholeSweep && (w.GraphVersion != checkpoint.GraphVersion || w.SweepCursor != checkpoint.SweepCursor) {
 			checkpoint.SweepCursor = wholeSweep
 		}
 	}
@@ -246,6 +248,9 @@ func (t *task) build(ctx context.Context, c availability.Checkpoint, before avai
 		return fmt.Errorf("reading the ids of task %d: %w", t.number, err)
 	}
 	for _, batch := range ids {
+		if without.RestoredIDs {
+			break
+		}
 		t.window.Restore(batch)
 	}
 	if t.owed, err = t.shared.Store.Owed(ctx, t.number); err != nil {

@@ -66,6 +66,10 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	if len(b.owed) > 0 {
 		gone := t.gone() // the replay may have brought the SKU to a newer graph without a word to anyone
 		for _, sku := range b.owed {
+			if without.Owed {
+				t.use(b, t.stocks.bySKU[sku])
+				continue
+			}
 			t.folder.Touch(t.use(b, t.stocks.bySKU[sku]), gone, -1)
 		}
 	}
@@ -77,6 +81,9 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	f.commit.IDs, f.commit.DropIDs = t.window.Fresh(), t.window.Expire(next.Newest)
 	f.commit.Checkpoint = next
 	b.outputs = f.outputs
+	if without.Duplicates {
+		*t.window = *availability.NewWindow(t.shared.Rules.Window)
+	}
 	return f, nil
 }
 
@@ -190,7 +197,7 @@ func (t *task) foldEvent(f *folded, i int, version int64, below *standing) error
 	r := b.records[i]
 	event := &b.events[b.entries[i].event]
 	s := t.use(b, b.entries[i].held)
-	if below != nil {
+	if below != nil && !without.Decisions {
 		result, ok := below.result(r)
 		if !ok {
 			return stopped("TaskStopped", "its result was deleted by retention or the topic was changed; restore a snapshot that is newer than it", "offset %d of %s/%d was decided before but reservation-results has no decision on it", r.Offset, r.Topic, r.Partition)

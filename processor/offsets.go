@@ -34,7 +34,7 @@ func (t *task) committedOffsets(ctx context.Context) ([availability.Inputs]offse
 func (t *task) askOffsets(ctx context.Context) ([availability.Inputs]offsets, error) {
 	var found [availability.Inputs]offsets
 	r := kmsg.NewPtrOffsetFetchRequest()
-	r.RequireStable = true
+	r.RequireStable = !without.Stable
 	r.Group = t.shared.names.ConsumerGroup()
 	group := kmsg.NewOffsetFetchRequestGroup()
 	group.Group = r.Group
@@ -93,6 +93,9 @@ func (t *task) watermarks(ctx context.Context) (results, dead int64, err error) 
 func (t *task) list(ctx context.Context, timestamp int64, names ...string) (map[string]int64, error) {
 	r := kmsg.NewPtrListOffsetsRequest()
 	r.ReplicaID = -1
+	if without.HighWatermark {
+		r.IsolationLevel = 1
+	}
 	for _, name := range names {
 		topic := kmsg.NewListOffsetsRequestTopic()
 		topic.Topic = name

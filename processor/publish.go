@@ -23,6 +23,9 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 	ctx, end := s.shared.obs.span(ctx, "publish", -1)
 	results, err := s.foldAll(ctx, batches)
 	committed := false
+	if without.KafkaFirst && err == nil {
+		s.stand(results)
+	}
 	for try := 0; err == nil && !committed && try < publishTries; try++ {
 		if try > 0 {
 			pause(ctx, time.Duration(try)*5*time.Millisecond)
@@ -34,16 +37,22 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 		s.takeBack(err)
 		return fmt.Errorf("publishing: %w", err) // the client may still hold records: their memory is not used again
 	}
+	if committed && !without.KafkaFirst {
+		s.stand(results)
+	}
 	for _, f := range results {
-		if committed {
-			s.published(f)
-		}
 		f.batch.release()
 	}
 	if !committed {
 		s.takeBack(nil)
 	}
 	return nil
+}
+
+func (s *session) stand(results []*folded) {
+	for _, f := range results {
+		s.published(f)
+	}
 }
 
 // publishTries is how often a transaction that was aborted for certain is tried: a broker that still writes the markers of
@@ -120,6 +129,12 @@ func (s *session) produce(ctx context.Context, f *folded, failed *firstError) {
 // moved or not, with the witness of its checkpoint. Generation and member fence a session that has lost its partitions.
 func (s *session) end(ctx context.Context, results []*folded) (bool, error) {
 	return s.group.End(kgo.PreTxnCommitFnContext(ctx, func(r *kmsg.TxnOffsetCommitRequest) error {
+		if without.fence(results) {
+			r.Generation, r.MemberID, r.InstanceID = -1, "", nil
+		}
+		if without.Folded && len(r.Topics) > 0 {
+			return nil
+		}
 		inputs := s.shared.inputs()
 		r.Topics = r.Topics[:0]
 		for input, topic := range inputs {
@@ -129,8 +144,9 @@ func (s *session) end(ctx context.Context, results []*folded) (bool, error) {
 				checkpoint := &f.commit.Checkpoint
 				p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 				p.Partition, p.Offset, p.LeaderEpoch = f.task.number, checkpoint.Offsets[input], -1
-				metadata := metadataOf(checkpoint, input).String()
-				p.Metadata = &metadata
+				if metadata := metadataOf(checkpoint, input).String(); !without.witness(results) {
+					p.Metadata = &metadata
+				}
 				t.Partitions = append(t.Partitions, p)
 			}
 			r.Topics = append(r.Topics, t)

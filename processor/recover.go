@@ -193,10 +193,13 @@ func (r *replay) poll(ctx context.Context, max int) ([]*kgo.Record, error) {
 	}
 	fetches.EachRecord(func(record *kgo.Record) {
 		input := r.task.shared.inputOf(record)
-		if record.Offset < r.end[input] && !record.Attrs.IsControl() {
+		beyond := without.Below && input == availability.Deltas
+		if (beyond || record.Offset < r.end[input]) && !record.Attrs.IsControl() {
 			r.queued[input] = append(r.queued[input], record)
 		}
-		r.next[input] = min(record.Offset+1, r.end[input])
+		if r.next[input] = record.Offset + 1; !beyond {
+			r.next[input] = min(r.next[input], r.end[input])
+		}
 	})
 	records := merge(r.queued[availability.Deltas], r.queued[availability.Events], len(r.queued[0])+len(r.queued[1]), math.MaxInt)
 	clear(r.queued[:])

@@ -118,7 +118,7 @@ func (s *session) options() []kgo.Opt {
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(o.SessionTimeout/5),
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
-		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.Balancers(balancer()),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -134,6 +134,14 @@ func (s *session) options() []kgo.Opt {
 		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.MetadataMinAge(250*time.Millisecond),
 	)
+}
+
+// balancer gives partition n of both inputs to the same member.
+func balancer() kgo.GroupBalancer {
+	if without.Assignor {
+		return kgo.CooperativeStickyBalancer()
+	}
+	return kgo.RangeBalancer()
 }
 
 // decompressBytesMax bounds what one batch of an input may grow to: its topic takes 2 MiB compressed.

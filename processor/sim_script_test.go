@@ -275,7 +275,7 @@ func (p *plan) fault() {
 	case n < 86:
 		p.other()
 	case n < 91:
-		p.add("graph %s", p.one("first", "other", "more"))
+		p.graph()
 	case n < 93:
 		p.add("registry down")
 		p.pass(20 * time.Second)
@@ -285,6 +285,15 @@ func (p *plan) fault() {
 	default:
 		key := stepsRefused[p.IntN(len(stepsRefused))]
 		p.add("fail %s %d %s", key, 1+p.IntN(3), p.one(refusals[key]...))
+	}
+}
+
+// graph publishes one; where stock must not shrink, groups do not either.
+func (p *plan) graph() {
+	if p.settings.rising {
+		p.add("graph more")
+	} else {
+		p.add("graph %s", p.one("first", "other", "more"))
 	}
 }
 

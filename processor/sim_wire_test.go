@@ -42,11 +42,11 @@ type wire struct {
 
 var errCut = errors.New("the connection is cut")
 
-// deadline is one that an operation waits for beside other things.
+// deadline is one that an operation waits for beside other things; it may be moved meanwhile.
 type deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
-	over  chan struct{}
+	over  chan struct{} // closed when it has passed
 }
 
 func (d *deadline) set(at time.Time) {
@@ -54,11 +54,32 @@ func (d *deadline) set(at time.Time) {
 	defer d.mu.Unlock()
 	if d.timer != nil {
 		d.timer.Stop()
+		d.timer = nil
 	}
-	over := make(chan struct{})
-	d.over, d.timer = over, nil
-	if !at.IsZero() {
-		d.timer = time.AfterFunc(time.Until(at), func() { close(over) })
+	if d.over == nil || passed(d.over) {
+		d.over = make(chan struct{})
+	}
+	if at.IsZero() {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(at), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.timer == timer {
+			close(d.over)
+			d.timer = nil
+		}
+	})
+	d.timer = timer
+}
+
+func passed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -150,22 +171,31 @@ func (w *wire) Write(b []byte) (int, error) {
 	if !pass {
 		return len(b), nil
 	}
+	if queued, err := w.queue(b, late); queued || err != nil {
+		return len(b), err
+	}
+	return w.Conn.Write(b)
+}
+
+// queue puts a request behind those that are late, if there are any or it is one.
+func (w *wire) queue(b []byte, late time.Duration) (queued bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if passed(w.closed) {
+		return false, errCut
+	}
 	if late > 0 && w.late == nil {
 		w.late = make(chan []byte, 1000)
 		go w.deliver(late)
 	}
 	if w.late == nil {
-		return w.Conn.Write(b)
+		return false, nil
 	}
 	select {
-	case <-w.closed:
-		return 0, errCut
 	case w.late <- bytes.Clone(b):
-		return len(b), nil
+		return true, nil
 	default:
-		return 0, errCut
+		return false, errCut
 	}
 }
 

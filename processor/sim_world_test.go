@@ -132,6 +132,7 @@ func (p *simProcess) cut() {
 	p.mu.Lock()
 	r, live := p.runner, p.live
 	p.live = false
+	p.thaw()
 	p.mu.Unlock()
 	if live {
 		p.sim.note("%s is cut", p.name)
@@ -143,7 +144,7 @@ func (p *simProcess) cut() {
 func (p *simProcess) freeze(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ice != nil {
+	if p.ice != nil || !p.live {
 		return
 	}
 	ice := make(chan struct{})
@@ -152,10 +153,17 @@ func (p *simProcess) freeze(d time.Duration) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.ice == ice {
-			p.ice = nil
-			close(ice)
+			p.thaw()
 		}
 	})
+}
+
+// thaw ends a freeze. The caller holds the lock.
+func (p *simProcess) thaw() {
+	if p.ice != nil {
+		close(p.ice)
+		p.ice = nil
+	}
 }
 
 func (p *simProcess) frozen() chan struct{} {
@@ -258,10 +266,7 @@ func (s *simulation) heal() {
 	s.registry.set(false)
 	for _, p := range s.processes {
 		p.mu.Lock()
-		if p.ice != nil {
-			close(p.ice)
-			p.ice = nil
-		}
+		p.thaw()
 		p.mu.Unlock()
 	}
 }

@@ -41,7 +41,7 @@ func (t *task) look(ctx context.Context) {
 	ask, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
 	checkpoint, err := t.shared.Store.Checkpoint(ask, t.number)
-	if err != nil || slices.Contains(known, checkpoint.CommitID) {
+	if err != nil || without.Watch || slices.Contains(known, checkpoint.CommitID) {
 		return
 	}
 	if _, now := c.numbers(); now == queued {

@@ -56,7 +56,8 @@ type world struct {
 	tick       time.Duration // between two looks of eventually
 	patience   time.Duration // how long eventually waits
 
-	wired func(instance, address string, conn net.Conn) net.Conn // around the connections of a processor; nil: none
+	stored func(closingStore) closingStore                        // around the store of a processor; nil: none
+	wired  func(instance, address string, conn net.Conn) net.Conn // around the connections of a processor; nil: none
 }
 
 // dialer opens a connection of a client.
@@ -277,6 +278,9 @@ func (w *world) start(instance string, change ...func(*processor.Options)) *runn
 	} else {
 		r.store, err = cache.Open(ctx, w.redisURL, cache.Options{Namespace: w.namespace, Dialer: r.dial})
 		w.must(err)
+	}
+	if w.stored != nil {
+		r.store = w.stored(r.store)
 	}
 	observer, err := processor.NewObserver(w.tracers, metricnoop.NewMeterProvider(), propagation.TraceContext{})
 	w.must(err)
