@@ -129,6 +129,10 @@ func describe(ctx context.Context, admin *kadm.Client, names Names) (described, 
 		return described{}, fmt.Errorf("reading settings of topics: %w", err)
 	}
 	for _, c := range configs {
+		if errors.Is(c.Err, kerr.UnknownTopicOrPartition) {
+			delete(have.details, c.Name) // a broker that has not heard of it yet, or of its end
+			continue
+		}
 		if c.Err != nil {
 			return described{}, fmt.Errorf("reading settings of topic %s: %w", c.Name, c.Err)
 		}

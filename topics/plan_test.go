@@ -331,6 +331,37 @@ func TestApplySaysWhyABrokerRefuses(t *testing.T) {
 	}
 }
 
+// A broker that has not heard yet of a topic that another has just made is asked again.
+func TestApplyWaitsForBrokersThatLag(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	lags := 0
+	fake.ControlKey(int16(kmsg.DescribeConfigs), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		request, ok := r.(*kmsg.DescribeConfigsRequest)
+		if lags++; !ok || lags > 2 {
+			return nil, nil, false
+		}
+		fake.KeepControl()
+		response := request.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		for _, asked := range request.Resources {
+			resource := kmsg.NewDescribeConfigsResponseResource()
+			resource.ResourceType, resource.ResourceName, resource.ErrorCode = asked.ResourceType, asked.ResourceName, kerr.UnknownTopicOrPartition.Code
+			response.Resources = append(response.Resources, resource)
+		}
+		return response, nil, true
+	})
+	cluster := newCluster(t, fake.ListenAddrs())
+	if _, err := Apply(t.Context(), cluster.admin, cluster.settings(1)); err != nil || lags < 3 {
+		t.Errorf("asked %d times: %v", lags, err)
+	}
+	if err := Verify(t.Context(), cluster.admin, cluster.settings(1)); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a producer with these options sends must be taken: the largest values, the largest dead letter, and one whose time
 // its source took and a topic with Kafka's defaults would not.
 func TestTopicsTakeTheLargestRecords(t *testing.T) {
