@@ -113,7 +113,7 @@ func (k faultKind) world(t *testing.T, n, before int, times *recoveries) {
 	}
 	tr.follower = newFollower(w)
 	tr.ledger = newLedger(w, tr.rate(), random)
-	tr.recovered(tr.struck("start", time.Now()))
+	tr.recovered(tr.struck("start", time.Now(), tr.all()))
 	tr.assigned()
 	for i, tries := 0, 0; i < n && tries < 3*n+3; tries++ {
 		<-time.After(time.Duration(tr.rand.IntN(500)) * time.Millisecond) // any moment of the work
@@ -160,9 +160,9 @@ func (t *trial) strikes(what string, partitions []int32) struck {
 }
 
 // struck does so for other faults, when they have had their effect: it looks for an update that an input caused which was
-// sent after now.
-func (t *trial) struck(what string, at time.Time) struck {
-	t.follower.await(t.ledger.marks(), t.all())
+// sent after now, in one of the partitions.
+func (t *trial) struck(what string, at time.Time, partitions []int32) struck {
+	t.follower.await(t.ledger.marks(), partitions)
 	return struck{what: what, at: at}
 }
 
@@ -244,7 +244,7 @@ func rollBack(t *trial, _ int) struck {
 		t.mini.FlushAll()
 	}
 	if !forgot(kept, before) {
-		s = t.struck("", s.at)
+		s = t.struck("", s.at, t.all())
 		s.idle = true
 	}
 	return s

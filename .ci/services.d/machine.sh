@@ -96,7 +96,12 @@ end_now() {
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# refuse_taken_port stops with a clear word before a server is started on a port that something else holds.
+# refuse_taken_port stops with a clear word before a server is started on a port that something else holds. The threads
+# of a server that was just killed may hold it a moment longer than the process seems to live.
 refuse_taken_port() {
-  ! listens "$1" || die "port $1 is taken by another program; choose another with $2"
+  for _ in $(seq 30); do
+    listens "$1" || return 0
+    sleep 0.1
+  done
+  die "port $1 is taken by another program; choose another with $2"
 }
