@@ -290,7 +290,9 @@ func TestFaultRedisFull(t *testing.T) {
 
 func (t *trial) noMemory(port string) (mend func()) {
 	mend = func() { t.redis(port, "config", "set", "maxmemory", "0") }
-	t.Cleanup(func() { _ = exec.CommandContext(context.Background(), "redis-cli", "-p", port, "config", "set", "maxmemory", "0").Run() })
+	t.Cleanup(func() {
+		_ = exec.CommandContext(context.Background(), "redis-cli", "-p", port, "config", "set", "maxmemory", "0").Run()
+	})
 	t.redis(port, "config", "set", "maxmemory", "1")
 	return mend
 }
