@@ -47,10 +47,13 @@ availability-updates stands to the number.
 
 Each topic is read back from its end in the partition of the SKU alone, until what is asked for is found or
 --look-back is reached: so many records, a time, or both, as in 500000,24h. It changes nothing. In memory it holds
-the SKU with all its reservations (100,000 open ones are some 50 MB), the changes that it lists and a buffer of some
-10 MB: not what it reads. Where Kafka does not answer, the number is explained all the same.
+the SKU with all its reservations, the changes that it lists and the client's buffers, not what it reads: some
+200 MB with 5,000 locations and 100,000 open reservations. Where Kafka does not answer, the number is explained all
+the same.
 
-Movements more than 72 h older than the newest of the location are part of its count.`,
+--json prints one object: places, each with its level as of get, published, and location or group with --place;
+changes, waiting, lookedAt and notes. Fields are added to it, never renamed. Movements more than 72 h older than the
+newest of their location are part of its count.`,
 		Example: `  onhand why SHIRT-M-BLUE --place US-EAST
   onhand why SHIRT-M-BLUE --place NJ-1 --changes 50 --look-back 24h
   onhand why SHIRT-M-BLUE --json | jq '.places[] | select(.published.state != "same")'`,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -41,6 +42,10 @@ const (
 	backGrowth  = 4
 )
 
+// toTheEnd is an end behind everything. The log is read from its high watermark then, for markers of a transaction may come
+// after its offsets: what was published when Redis was read may not be visible yet.
+const toTheEnd = math.MaxInt64
+
 // backReader reads one partition of several topics backwards.
 type backReader struct {
 	w         *wire
@@ -50,40 +55,41 @@ type backReader struct {
 	read      int
 }
 
-// bounds returns the first offset of a topic, and the first that may be read back to.
-func (r *backReader) bounds(ctx context.Context, topic string, end int64) (start, floor int64, err error) {
+// bounds returns the offset of the first record of a topic, that behind its last, and how far back from an end it may be read.
+func (r *backReader) bounds(ctx context.Context, topic string, end int64) (start, last, floor int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if start, _, err = logBounds(ctx, r.w.config, r.w.client, topic, r.partition); err != nil {
-		return 0, 0, err
+	if start, last, err = logBounds(ctx, r.w.config, r.w.client, topic, r.partition); err != nil {
+		return 0, 0, 0, err
 	}
+	end = min(end, last)
 	floor = min(start, end)
 	if r.bound.records > 0 {
 		floor = max(floor, end-r.bound.records)
 	}
 	if r.bound.from.IsZero() {
-		return start, floor, nil
+		return start, last, floor, nil
 	}
 	offsets, err := kadm.NewClient(r.w.client).ListOffsetsAfterMilli(ctx, r.bound.from.UnixMilli(), topic)
 	if err == nil {
 		err = offsets.Error()
 	}
 	if err != nil {
-		return 0, 0, explainKafka(r.w.config, fmt.Errorf("asking for the time to begin at in %s: %w", topic, err))
+		return 0, 0, 0, explainKafka(r.w.config, fmt.Errorf("asking for the time to begin at in %s: %w", topic, err))
 	}
 	first, _ := offsets.Lookup(topic, r.partition)
-	return start, min(end, max(floor, first.Offset)), nil
+	return start, last, min(end, max(floor, first.Offset)), nil
 }
 
 // back reads a topic back from end, in stretches, within each forward. It calls take for each record, and after each
 // stretch enough, which says whether to stop.
 func (r *backReader) back(ctx context.Context, topic string, end int64, take func(*kgo.Record) error, enough func() bool) (whyLookedAt, error) {
-	looked := whyLookedAt{Topic: topic, From: end, To: end}
-	start, floor, err := r.bounds(ctx, topic, end)
+	start, last, floor, err := r.bounds(ctx, topic, end)
 	if err != nil {
-		return looked, err
+		return whyLookedAt{}, err
 	}
-	looked.LogStart = start
+	end = min(end, last) // an end that the log does not have yet is never come to
+	looked := whyLookedAt{Topic: topic, From: end, To: end, LogStart: start}
 	for length := int64(backStretch); ; length *= backGrowth {
 		switch {
 		case enough():

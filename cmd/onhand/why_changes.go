@@ -175,9 +175,12 @@ func (r *backReader) waiting(ctx context.Context, s *whyState, topic string, fro
 		return explainKafka(r.w.config, fmt.Errorf("asking for the end of %s: %w", topic, err))
 	}
 	last, _ := ends.Lookup(topic, r.partition)
-	start, _, err := r.bounds(ctx, topic, last.Offset)
+	start, end, _, err := r.bounds(ctx, topic, last.Offset)
 	if err != nil {
 		return err
+	}
+	if from > end {
+		report.note("%s ends at %d, and %s were folded of it: it is not the log that Redis is of; see `onhand status`", topic, end, plural(int(from), "record"))
 	}
 	if start > from {
 		report.note("%s begins at %d, and task %d has come to %d: records were deleted before they were in any number; see `onhand status`", topic, start, r.partition, from)
@@ -235,18 +238,13 @@ func (r *backReader) change(ctx context.Context, s *whyState, rec *kgo.Record, w
 	return c, err == nil && wanted(&c), explainRegistry(r.w.config, err)
 }
 
-// decisions finds the results of the reservation events that are listed. Results stand in the order of their events.
+// decisions finds the results of the reservation events that are listed.
 func (r *backReader) decisions(ctx context.Context, report *whyReport) error {
-	first, open := report.wanted(func(c *whyChange) bool { return c.event != nil })
+	_, open := report.wanted(func(c *whyChange) bool { return c.event != nil })
 	if len(open) == 0 {
 		return nil
 	}
-	end, err := r.end(ctx, r.w.names.ReservationResults)
-	if err != nil {
-		return err
-	}
-	passed := false
-	looked, err := r.back(ctx, r.w.names.ReservationResults, end, func(rec *kgo.Record) error {
+	looked, err := r.back(ctx, r.w.names.ReservationResults, toTheEnd, func(rec *kgo.Record) error {
 		if string(rec.Key) != report.SKU {
 			return nil
 		}
@@ -261,30 +259,25 @@ func (r *backReader) decisions(ctx context.Context, report *whyReport) error {
 			c.decide(&d.Result)
 			delete(open, d.Source)
 		}
-		passed = passed || d.Source.Topic == r.w.names.ReservationEvents && d.Source.Offset <= first[d.Source.Topic]
 		return nil
-	}, func() bool { return passed || len(open) == 0 })
+	}, func() bool { return len(open) == 0 })
 	report.LookedAt = append(report.LookedAt, looked)
 	return err
 }
 
-// deadLetters finds the changes listed that were refused. Dead letters stand in the order of their records, by topic.
+// deadLetters finds the changes listed that were refused. Dead letters stand in the order of their records, by topic, so that
+// one of any SKU that came before says that there are no more.
 func (r *backReader) deadLetters(ctx context.Context, report *whyReport) error {
 	first, open := report.wanted(func(*whyChange) bool { return true })
 	if len(open) == 0 {
 		return nil
 	}
-	end, err := r.end(ctx, r.w.names.DeadLetters)
-	if err != nil {
-		return err
-	}
-	replayed := make(map[int64]bool)
-	looked, err := r.back(ctx, r.w.names.DeadLetters, end, func(rec *kgo.Record) error {
-		if string(rec.Key) != report.SKU {
-			return nil
-		}
+	replayed := make(map[int64]bool) // of the SKU alone
+	looked, err := r.back(ctx, r.w.names.DeadLetters, toTheEnd, func(rec *kgo.Record) error {
 		if of, ok := replayMarkOf(rec); ok {
-			replayed[of] = true
+			if string(rec.Key) == report.SKU {
+				replayed[of] = true
+			}
 			return nil
 		}
 		dead, err := topics.ReadDead(rec)

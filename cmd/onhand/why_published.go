@@ -60,11 +60,7 @@ func (r *backReader) published(ctx context.Context, s *whyState, report *whyRepo
 	}
 	missing := len(newest)
 	stretch := make(map[string]*publishedRecord)
-	end, err := r.end(ctx, r.w.names.AvailabilityUpdates)
-	if err != nil {
-		return err
-	}
-	looked, err := r.back(ctx, r.w.names.AvailabilityUpdates, end, func(rec *kgo.Record) error {
+	looked, err := r.back(ctx, r.w.names.AvailabilityUpdates, toTheEnd, func(rec *kgo.Record) error {
 		if known, wanted := newest[string(rec.Key)]; wanted && known == nil {
 			p, err := r.level(ctx, rec)
 			stretch[string(rec.Key)] = p
@@ -101,15 +97,6 @@ func (r *backReader) level(ctx context.Context, rec *kgo.Record) (*publishedReco
 		p.broken, err = err.Error(), nil
 	}
 	return p, explainRegistry(r.w.config, err)
-}
-
-// end is the offset behind all that was published when Redis was read: markers of a transaction may come after its
-// offsets, so it is the high watermark, not the end of what is visible.
-func (r *backReader) end(ctx context.Context, topic string) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	_, end, err := logBounds(ctx, r.w.config, r.w.client, topic, r.partition)
-	return end, err
 }
 
 // compareWhy compares a level with the newest record of its key. All says that the whole topic was read.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +73,11 @@ func TestWhyTellsWhatMadeTheNumber(t *testing.T) {
 		s.status(0)
 		s.changesOfAll()
 		s.changesOfPlaces()
+		s.must("dlq", "replay", "--sku", "SHIRT").want(s.T, 0)
+		eventually(s.T, "the record that was put back is refused again", func() bool {
+			text := strings.Join(effects(s.why("SHIRT", "--changes", "20").Changes), "\n")
+			return strings.Count(text, "UNKNOWN_LOCATION") == 2 && strings.Count(text, "UNKNOWN_LOCATION, replayed since") == 1
+		})
 		s.topicThatDiffers(w)
 
 		if code := processor.end(); code != 0 {
@@ -79,7 +86,8 @@ func TestWhyTellsWhatMadeTheNumber(t *testing.T) {
 		s.sendDeltas(w, adjustment("new", "NJ-1", 2000), adjustment("newer", "NJ-2", 2000))
 		r := s.why("SHIRT", "--place", "NJ-1", "--changes", "1")
 		wantLines(s.T, effects(r.Waiting), "ADJUST NJ-1 on hand +2: not yet in the number")
-		if r.Places[0].Level.OnHand != 4000 || r.WaitingCount != 1 || len(r.Changes) != 1 {
+		wantLines(s.T, effects(r.Changes), "ADJUST NJ-1 on hand -1: stands")
+		if r.Places[0].Level.OnHand != 4000 || r.WaitingCount != 1 {
 			s.Errorf("%+v", r)
 		}
 		// A member that stopped keeps its tasks until its session is over, or somebody puts it out of the group.
@@ -210,7 +218,7 @@ func TestWhyLooksBackAsFarAsItIsTold(t *testing.T) {
 	onStages(t, func(s *stage) {
 		s.setUp()
 		s.publishGraph(auditGraph)
-		s.startProcessor()
+		processor, _ := s.startProcessor()
 		w := s.wire()
 		other := ""
 		for _, sku := range strings.Fields("A B C D E F G H I J K L M N O P") {
@@ -218,7 +226,9 @@ func TestWhyLooksBackAsFarAsItIsTold(t *testing.T) {
 				other = sku
 			}
 		}
-		s.sendDeltas(w, count("c1", "NJ-1", 9000, 3))
+		dead := adjustment("dead", "NOWHERE", 1000)
+		dead.SKU = other
+		s.sendDeltas(w, dead, count("c1", "NJ-1", 9000, 3))
 		many := make([]*schemas.StockDelta, 30)
 		for i := range many {
 			many[i] = count("o", "NJ-2", schemas.Milli(1000*i), 3)
@@ -237,6 +247,10 @@ func TestWhyLooksBackAsFarAsItIsTold(t *testing.T) {
 			s.Errorf("%+v", l)
 		}
 		s.must("why", "SHIRT", "--look-back", "5").want(s.T, 0, "--look-back looks further")
+		r = s.why("SHIRT", "--changes", "1")
+		if l := s.looked(&r, "dead-letters"); l.Stopped != stoppedFound || len(r.Changes) != 1 {
+			s.Errorf("%+v", l)
+		}
 		r = s.why("SHIRT", "--look-back", "1h,1000")
 		wantLines(s.T, effects(r.Changes), "UPDATE NJ-1 on hand 9", "ADJUST NJ-1 on hand +1")
 		if r := s.why("SHIRT", "--look-back", "1ns", "--place", "NJ-1"); len(r.Changes) != 0 || r.Places[0].Published.State != publishedNotFound || s.looked(&r, "stock-deltas").Stopped != stoppedLookBack {
@@ -245,16 +259,26 @@ func TestWhyLooksBackAsFarAsItIsTold(t *testing.T) {
 		s.must("why", "SHIRT", "--look-back", "1ns", "--place", "NJ-1").want(s.T, 0, "topic: the last record of the key is older than what was looked at")
 
 		var gone kadm.Offsets
-		gone.AddOffset(w.names.StockDeltas, task, 3, -1)
+		gone.AddOffset(w.names.StockDeltas, task, 4, -1)
 		if _, err := kadm.NewClient(w.client).DeleteRecords(s.Context(), gone); err != nil {
 			s.Fatal(err)
 		}
 		r = s.why("SHIRT")
 		wantLines(s.T, effects(r.Changes), "ADJUST NJ-1 on hand +1")
-		if l := s.looked(&r, "stock-deltas"); l.From != 3 || l.LogStart != 3 || l.Stopped != stoppedLogStart {
+		if l := s.looked(&r, "stock-deltas"); l.From != 4 || l.LogStart != 4 || l.Stopped != stoppedLogStart {
 			s.Errorf("%+v", l)
 		}
-		s.must("why", "SHIRT").want(s.T, 0, "the log begins at 3, what came before is gone")
+		s.must("why", "SHIRT").want(s.T, 0, "the log begins at 4, what came before is gone")
+
+		processor.end()
+		if _, err := kadm.NewClient(w.client).DeleteTopics(s.Context(), w.names.StockDeltas, w.names.AvailabilityUpdates); err != nil {
+			s.Fatal(err)
+		}
+		eventually(s.T, "topics are created again", func() bool { return s.onhand("topics", "apply", "--partitions", "4").code == 0 })
+		r = s.why("SHIRT", "--place", "NJ-1")
+		if len(r.Changes) != 0 || r.Places[0].Published.State != publishedMissing || !strings.Contains(strings.Join(r.Notes, "\n"), "it is not the log that Redis is of") {
+			s.Errorf("%+v", r)
+		}
 	})
 }
 
@@ -268,4 +292,64 @@ func (s *stage) looked(r *whyReport, topic string) whyLookedAt {
 	}
 	s.Fatalf("%s was not looked at: %+v", topic, r.LookedAt)
 	return whyLookedAt{}
+}
+
+// TestWhyReadsACommitAsAWhole reads a SKU while each record adds one unit to it: what it comes to and how many records the
+// checkpoint says are folded must be of one commit, which takes another look where one falls between.
+func TestWhyReadsACommitAsAWhole(t *testing.T) {
+	onStages(t, func(s *stage) {
+		s.setUp()
+		s.publishGraph(auditGraph)
+		s.startProcessor()
+		w := s.wire()
+		s.sendDeltas(w, adjustment("first", "NJ-1", 1000))
+		eventually(s.T, "the first is folded", func() bool { return s.levels("SHIRT")["NJ-1"].OnHand == 1000 })
+		writer, err := w.writer(s.Context(), "stock-deltas")
+		if err != nil {
+			s.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(s.Context())
+		done := make(chan struct{})
+		defer func() { stop(); <-done }()
+		go func() { // ended by stop, which waits for it
+			defer close(done)
+			for n := 0; ctx.Err() == nil; n++ {
+				if err := w.client.ProduceSync(ctx, writer.Delta(adjustment(fmt.Sprint("a", n), "NJ-1", 1000), time.Now())).FirstErr(); err != nil && ctx.Err() == nil {
+					s.Error(err)
+					return
+				}
+			}
+		}()
+		a := &app{out: s.Output(), err: s.Output()}
+		store, err := openRedis(s.Context(), w.config, nil)
+		if err != nil {
+			s.Fatal(err)
+		}
+		defer store.Close()
+		reader, err := a.openWhy(s.Context(), w.config, store, "SHIRT")
+		if err != nil {
+			s.Fatal(err)
+		}
+		defer reader.registry.Close()
+		seen := make(map[int64]bool)
+		for range 400 {
+			state, err := reader.read(s.Context(), "SHIRT")
+			if err != nil {
+				s.Fatal(err)
+			}
+			next := state.at.Offsets[availability.Deltas]
+			seen[next] = true
+			if got := levelAt(state.levels, "SHIRT", "NJ-1").OnHand; got != units(int(next)) {
+				s.Fatalf("%s on hand with %d records folded", got, next)
+			}
+		}
+		eventually(s.T, "there were commits", func() bool {
+			state, err := reader.read(s.Context(), "SHIRT")
+			if err != nil {
+				s.Fatal(err)
+			}
+			seen[state.at.Offsets[availability.Deltas]] = true
+			return len(seen) > 5
+		})
+	})
 }
