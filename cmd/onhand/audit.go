@@ -23,7 +23,7 @@ func newAuditCommand(a *app) *cobra.Command {
 		Short: "Recompute every level and compare with Redis and with the topic",
 		Long: `Recompute every pool, group and level from the location balances, and every reserved quantity from the open
 reservations, and compare them with what Redis holds and with the newest record of each key in
-availability-updates. It reads only, and runs beside live traffic:
+availability-updates. It runs beside live traffic, and unless told to repair it reads only:
 
 A SKU is read from Redis in one step, as some commit of its task left it. A task publishes before it writes to
 Redis, so the topic, read on to its end after that, holds every level up to that commit: Redis may trail the topic,
@@ -31,12 +31,20 @@ never lead it. A level is compared with the newest record of its key that is not
 checkpoints before and after the read tell; where a record falls between the two, or none old enough is left, the
 SKU is read again. So is one that differs: a difference is told only if it is there a second time. A SKU that was
 not yet swept to the newest location graph is compared as of the graph it was computed with. While a task recovers
-what Redis has forgotten, its SKUs wait. What cannot be compared within --wait is named.
+what Redis has forgotten, its SKUs wait. What cannot be compared within --wait is named. A record with a version
+that its task has not given out is another writer's, and a difference.
 
-Exit codes: 0 no differences; 1 differences; 2 it could not look, or not at every SKU. It remembers the newest
+With --repair, the task of each SKU that differs is told to compute it anew from its counts, movements and open
+reservations, which are the truth, and to publish all its levels, above the versions that another writer has left;
+what the topic has at places without the SKU is taken back. The SKUs are compared again when that is done. Counts
+and reservations that cannot be read are not to be had from anywhere else: restore a snapshot.
+
+Exit codes: 0 no differences, or none after the repair; 1 differences; 2 it could not look, or not at every SKU,
+or the repair was not done in time. It remembers the newest
 record of each key, of one task at a time: at most some 400 MB of memory.`,
 		Example: `  onhand audit
   onhand audit --sku SHIRT-M-BLUE
+  onhand audit --repair
   onhand audit --task 3,17 --sample 5% --json | jq '.differences[]'`,
 		Args: arguments(),
 	}
@@ -45,6 +53,9 @@ record of each key, of one task at a time: at most some 400 MB of memory.`,
 	flags.Int32SliceVar(&f.tasks, "task", nil, "only the SKUs of these tasks (partition `numbers`), several separated by commas")
 	flags.StringVar(&f.sample, "sample", "100%", "only so many of the SKUs, others at each run; of no effect on those named")
 	flags.DurationVar(&f.wait, "wait", 30*time.Second, "how long to read SKUs of a task again that cannot be compared yet, with unit")
+	flags.BoolVar(&f.repair, "repair", false, "have the processor compute and publish anew what differs, then look again")
+	flags.BoolVar(&f.dry, "dry-run", false, "with --repair: only look")
+	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "with --repair: how long to wait for the processor each time, with unit")
 	asJSON := addJSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := a.config(cmd)
@@ -79,8 +90,12 @@ type auditFlags struct {
 	sample string
 	wait   time.Duration
 
-	seed  string // another sample at each run
-	share uint64 // a SKU is looked at if its hash is not above this
+	repair, dry bool
+	timeout     time.Duration
+
+	named map[string]bool // the SKUs of skus
+	seed  string          // another sample at each run
+	share uint64          // a SKU is looked at if its hash is not above this
 }
 
 func (f *auditFlags) check(now time.Time) error {
@@ -96,6 +111,10 @@ func (f *auditFlags) check(now time.Time) error {
 	if f.wait <= 0 {
 		return usagef("--wait must be above 0")
 	}
+	if f.timeout <= 0 {
+		return usagef("--timeout must be above 0")
+	}
+	f.name()
 	f.seed, f.share = strconv.FormatInt(now.UnixNano(), 36), ^uint64(0)
 	if percent < 100 {
 		f.share = uint64(percent / 100 * (1 << 63) * 2)
@@ -103,10 +122,18 @@ func (f *auditFlags) check(now time.Time) error {
 	return nil
 }
 
+// name makes a set of the SKUs that are named.
+func (f *auditFlags) name() {
+	f.named = make(map[string]bool, len(f.skus))
+	for _, sku := range f.skus {
+		f.named[sku] = true
+	}
+}
+
 // selects says whether the flags let the SKU through. Those that are named are no matter of a sample.
 func (f *auditFlags) selects(sku string) bool {
 	if len(f.skus) > 0 {
-		return slices.Contains(f.skus, sku)
+		return f.named[sku]
 	}
 	return f.share == ^uint64(0) || xxhash.Sum64String(f.seed+sku) <= f.share
 }
@@ -148,6 +175,9 @@ func (a *app) audit(ctx context.Context, c *Config, f *auditFlags) (*auditReport
 		return nil, err
 	}
 	r := &auditReport{Tasks: len(tasks), Differences: []auditDifference{}, Unsettled: []auditUnsettled{}}
+	if f.repair && !f.dry {
+		r.Repair = &repairReport{Impossible: []auditUnsettled{}, Differences: []auditDifference{}, Unsettled: []auditUnsettled{}}
+	}
 	bar := newProgress(a.err, "auditing", int32(len(tasks)*availability.SKUShards))
 	defer bar.end()
 	for i, task := range tasks {
@@ -157,6 +187,12 @@ func (a *app) audit(ctx context.Context, c *Config, f *auditFlags) (*auditReport
 		}
 		if err := t.audit(ctx); err != nil {
 			return nil, fmt.Errorf("auditing task %d: %w", task, err)
+		}
+		if r.Repair == nil {
+			continue
+		}
+		if err := t.repair(ctx, bar); err != nil {
+			return nil, fmt.Errorf("repairing task %d: %w", task, err)
 		}
 	}
 	return r, nil
@@ -171,6 +207,7 @@ type auditReport struct {
 	Differences []auditDifference `json:"differences"` // the first of them
 	Unsettled   []auditUnsettled  `json:"unsettled"`   // SKUs that could not be compared: the first of them
 	Waiting     int               `json:"waiting"`     // how many those are
+	Repair      *repairReport     `json:"repair,omitempty"`
 }
 
 // auditDifference is one field that is not everywhere what it should be.
@@ -218,33 +255,27 @@ func (a *app) reportAudit(r *auditReport, asJSON bool) error {
 	switch {
 	case err != nil:
 		return cannotLook(err)
-	case r.Different > 0:
+	case r.remain() > 0:
 		return errReported
-	case r.Waiting > 0:
+	case r.Waiting > 0 || r.Repair != nil && r.Repair.Waiting > 0:
 		return cannotLook(errReported)
 	}
 	return nil
 }
 
+// remain is how many differences there are in the end.
+func (r *auditReport) remain() int {
+	if r.Repair != nil {
+		return r.Repair.Different
+	}
+	return r.Different
+}
+
 func (a *app) printAudit(r *auditReport) error {
-	if r.Different > 0 {
-		t := newTable(">TASK", "SKU", "PLACE", "FIELD", ">STORED", ">COMPUTED", ">PUBLISHED")
-		for _, d := range r.Differences {
-			t.add(d.Task, d.SKU, d.Place, d.Field, textOrDash(d.Stored), d.Computed, textOrDash(d.Published))
-		}
-		if err := t.print(a.out); err != nil {
-			return err
-		}
-		if rest := r.Different - len(r.Differences); rest > 0 {
-			fmt.Fprintf(a.out, "and %d more\n", rest)
-		}
+	if err := a.printDifferences(r.Differences, r.Different); err != nil {
+		return err
 	}
-	for _, u := range r.Unsettled {
-		fmt.Fprintf(a.err, "task %d, SKU %s: not compared: %s\n", u.Task, u.SKU, u.Reason)
-	}
-	if rest := r.Waiting - len(r.Unsettled); rest > 0 {
-		fmt.Fprintf(a.err, "and %s more\n", plural(rest, "SKU"))
-	}
+	a.printUnsettled(r.Unsettled, "not compared", r.Waiting-len(r.Unsettled))
 	text := fmt.Sprintf("%s of %s, %s: %s", plural(r.SKUs, "SKU"), plural(r.Tasks, "task"), plural(r.Levels, "level"), plural(r.Different, "difference"))
 	if r.Waiting > 0 {
 		text += fmt.Sprintf(", %s not compared; try again, or see `onhand status`", plural(r.Waiting, "SKU"))
@@ -252,7 +283,35 @@ func (a *app) printAudit(r *auditReport) error {
 	if _, err := fmt.Fprintln(a.out, text); err != nil {
 		return fmt.Errorf("printing: %w", err)
 	}
+	return a.printRepair(r)
+}
+
+// printDifferences lists the first of so many differences.
+func (a *app) printDifferences(list []auditDifference, all int) error {
+	if all == 0 {
+		return nil
+	}
+	t := newTable(">TASK", "SKU", "PLACE", "FIELD", ">STORED", ">COMPUTED", ">PUBLISHED")
+	for _, d := range list {
+		t.add(d.Task, d.SKU, d.Place, d.Field, textOrDash(d.Stored), d.Computed, textOrDash(d.Published))
+	}
+	if err := t.print(a.out); err != nil {
+		return err
+	}
+	if rest := all - len(list); rest > 0 {
+		fmt.Fprintf(a.out, "and %d more\n", rest)
+	}
 	return nil
+}
+
+// printUnsettled lists SKUs that something was not done with, and counts the rest.
+func (a *app) printUnsettled(list []auditUnsettled, what string, rest int) {
+	for _, u := range list {
+		fmt.Fprintf(a.err, "task %d, SKU %s: %s: %s\n", u.Task, u.SKU, what, u.Reason)
+	}
+	if rest > 0 {
+		fmt.Fprintf(a.err, "and %s more\n", plural(rest, "SKU"))
+	}
 }
 
 func textOrDash(text *string) string {

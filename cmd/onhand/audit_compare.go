@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,10 +13,15 @@ import (
 	"onhand/topics"
 )
 
+// auditRange is the version that Redis was read at, from low to high, and the newest that the task may have published.
+type auditRange struct {
+	low, high, known int64
+}
+
 // differences returns every field of a SKU that is not the same in Redis, computed anew, and in the topic as of a version
-// from low to high. Not ok: the topic's records cannot be told apart yet. What the topic has is filled in only for places
+// in the range. Not ok: the topic's records cannot be told apart yet. What the topic has is filled in only for places
 // that differed before, for it is read again from there.
-func (t *auditTask) differences(ctx context.Context, s *auditedSKU, low, high int64) (found []auditDifference, ok bool, err error) {
+func (t *auditTask) differences(ctx context.Context, s *auditedSKU, at *auditRange) (found []auditDifference, ok bool, err error) {
 	difference := auditDifference{Task: t.number, SKU: string(s.sku), GraphVersion: s.data.GraphVersion}
 	if s.corrupt != "" {
 		difference.Field, difference.Stored, difference.Computed = "bytes", &s.corrupt, "readable"
@@ -23,7 +29,14 @@ func (t *auditTask) differences(ctx context.Context, s *auditedSKU, low, high in
 	}
 	for _, place := range t.placesOf(s) {
 		key := t.published.key(s.sku, place)
-		record, known := key.asOf(low, high)
+		if key != nil {
+			s.ahead(key, at.known, time.Now())
+			if version, foreign := t.foreignVersion(s, key); foreign {
+				found = append(found, versionRow(difference, place, min(key.newest.version, at.known), version))
+				continue
+			}
+		}
+		record, known := key.asOf(at.low, at.high)
 		if !known {
 			return nil, false, nil
 		}
@@ -156,6 +169,14 @@ func presence(l *availability.Level) string {
 		return "present"
 	}
 	return "none"
+}
+
+// versionRow is for a record of the topic with a version that the task has not given out. What else differs at the place does
+// not matter: whoever follows the topic ignores all that comes below.
+func versionRow(d auditDifference, place string, own, foreign int64) auditDifference {
+	text := strconv.FormatInt(foreign, 10)
+	d.Place, d.Field, d.Computed, d.Published = place, "version", strconv.FormatInt(own, 10), &text
+	return d
 }
 
 // unreadableRow is for a record of the topic that holds no level.

@@ -20,6 +20,13 @@ type publishedKeys struct {
 	places  map[string]string // each text once in memory
 	skus    map[availability.SKU][]publishedKey
 	watched map[availability.SKU]bool
+	higher  map[publishedName]int64 // versions that lower ones have come after, which the processor never does
+}
+
+// publishedName is a key of the topic.
+type publishedName struct {
+	sku   availability.SKU
+	place string
 }
 
 // publishedKey is the newest records of a place and SKU, oldest first. About 90 bytes with one record.
@@ -49,6 +56,7 @@ func newPublishedKeys(reader *topics.Reader, selects func(sku string) bool) *pub
 	return &publishedKeys{
 		reader: reader, selects: selects, places: make(map[string]string),
 		skus: make(map[availability.SKU][]publishedKey), watched: make(map[availability.SKU]bool),
+		higher: make(map[publishedName]int64),
 	}
 }
 
@@ -70,6 +78,10 @@ func (k *publishedKeys) take(ctx context.Context, r *kgo.Record) error {
 	keys := k.skus[availability.SKU(sku)]
 	for i := range keys {
 		if keys[i].place == placeText {
+			if before := keys[i].newest.version; before > now.version {
+				name := publishedName{availability.SKU(strings.Clone(sku)), keys[i].place}
+				k.higher[name] = max(k.higher[name], before)
+			}
 			keys[i].add(now, k.watched[availability.SKU(sku)])
 			return nil
 		}

@@ -40,6 +40,7 @@ type auditTask struct {
 	published *publishedKeys
 	topic     *spanReader
 	waiting   []*auditedSKU
+	repairs   []auditRepair // the SKUs that differ
 }
 
 // auditedSKU is a SKU on its way through an audit.
@@ -48,9 +49,10 @@ type auditedSKU struct {
 	data    availability.StockData
 	graph   *availability.Graph
 	audit   availability.Audit
-	corrupt string          // what Redis has and cannot be read; empty: nothing
-	suspect map[string]bool // places that differed at the last look
-	reason  string          // why it waits
+	corrupt string                 // what Redis has and cannot be read; empty: nothing
+	suspect map[string]bool        // places that differed at the last look
+	foreign map[string]foreignSeen // places at which the topic has a version that the task has not published
+	reason  string                 // why it waits
 }
 
 // audit looks at all SKUs that the flags let through: those that Redis lists, and those that the topic has.
@@ -225,6 +227,7 @@ func (t *auditTask) look(ctx context.Context, batch []*auditedSKU) error {
 // auditState is how Redis and Kafka stand when SKUs are read.
 type auditState struct {
 	availability.Checkpoint
+	kafka   int64              // version of the newest batch that Kafka knows of
 	owed    []availability.SKU // sorted
 	blocked string             // why nothing can be compared; empty: it can
 }
@@ -254,6 +257,7 @@ func (t *auditTask) state(ctx context.Context) (s auditState, err error) {
 		return s, err
 	}
 	kafka := &group.Tasks[t.number]
+	s.kafka = (&availability.Checkpoint{Epoch: kafka.Epoch, CommitSeq: kafka.CommitSeq}).Version()
 	if kafka.Epoch < s.Epoch {
 		for input := range s.Offsets {
 			if s.Offsets[input] < kafka.Inputs[input].Committed {
@@ -350,7 +354,7 @@ func (t *auditTask) judge(ctx context.Context, s *auditedSKU, low *auditState, h
 
 // compare is judge where both sides are of one history.
 func (t *auditTask) compare(ctx context.Context, s *auditedSKU, low *auditState, high *availability.Checkpoint) error {
-	found, ok, err := t.differences(ctx, s, low.Version(), high.Version())
+	found, ok, err := t.differences(ctx, s, &auditRange{low.Version(), high.Version(), max(high.Version(), low.kafka)})
 	if err != nil {
 		return err
 	}
@@ -382,11 +386,14 @@ func (t *auditTask) compare(ctx context.Context, s *auditedSKU, low *auditState,
 	for _, d := range confirmed {
 		t.report.differ(d)
 	}
+	if len(confirmed) > 0 && t.flags.repair {
+		t.repairs = append(t.repairs, t.repairOf(s))
+	}
 	t.published.unwatch(s.sku)
 	return nil
 }
 
 // wait puts a SKU aside for another look, without what this one has read.
 func (t *auditTask) wait(s *auditedSKU, reason string) {
-	t.waiting = append(t.waiting, &auditedSKU{sku: s.sku, suspect: s.suspect, reason: reason})
+	t.waiting = append(t.waiting, &auditedSKU{sku: s.sku, suspect: s.suspect, foreign: s.foreign, reason: reason})
 }

@@ -77,6 +77,17 @@ func (p *progress) show(n int64, line string) {
 	}
 }
 
+// note is show where the bar stays where it is.
+func (p *progress) note(line string) {
+	p.mu.Lock()
+	n := int64(0)
+	if p.bar != nil {
+		n = p.bar.State().CurrentNum
+	}
+	p.mu.Unlock()
+	p.show(n, line)
+}
+
 // end takes the bar away. It may be called again.
 func (p *progress) end() {
 	p.mu.Lock()
