@@ -34,9 +34,6 @@ func (r *benchRun) flow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	if r.from, err = r.outputs(ctx); err != nil {
-		return err
-	}
 	r.sender.watchedBy(watcher)
 	defer r.sender.watchedBy(nil)
 	var beside sync.WaitGroup
@@ -59,11 +56,14 @@ func (r *benchRun) flow(ctx context.Context) error {
 }
 
 // flowWatched is flow once the watcher runs. What runs beside it ends with ctx, or ends ctx with what went wrong.
-func (r *benchRun) flowWatched(ctx context.Context, watcher *benchWatcher, end context.CancelCauseFunc, beside *sync.WaitGroup) error {
+func (r *benchRun) flowWatched(ctx context.Context, watcher *benchWatcher, end context.CancelCauseFunc, beside *sync.WaitGroup) (err error) {
 	if r.plan.Expiring > 0 {
 		if err := r.hold(ctx, watcher); err != nil {
 			return err
 		}
+	}
+	if r.from, err = r.outputs(ctx); err != nil {
+		return err
 	}
 	if err := sleep(ctx, time.Until(watcher.began)); err != nil {
 		return err

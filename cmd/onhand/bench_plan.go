@@ -273,6 +273,9 @@ func (p *benchPlan) relations() (problems []error) {
 	if p.Rate == 0 && (p.Incident != incidentNone || p.Expiring > 0) {
 		refuse("--incident and --expiring need a --rate")
 	}
+	if p.Expiring > 0 && !p.Fill {
+		refuse("--expiring needs --fill: without stock nothing is reserved")
+	}
 	if p.Feed > 0 && (!p.Fill || p.Rate > 0) {
 		refuse("--feed needs --fill and no --rate")
 	}

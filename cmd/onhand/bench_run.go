@@ -41,6 +41,9 @@ type benchRun struct {
 	processes []*benchProcess
 }
 
+// sendWait bounds how long a record waits for Kafka. It counts from the time when the record was to be sent.
+const sendWait = time.Hour
+
 // settleWait is how long the processor may stand still, with records to fold, before a run gives up.
 const settleWait = 2 * time.Minute
 
@@ -87,7 +90,7 @@ func (r *benchRun) connect(ctx context.Context) (err error) {
 	if err := r.namespace.publish(ctx, r.graph, false); err != nil {
 		return err
 	}
-	r.wire, err = r.app.connect(ctx, r.config, kgo.ProducerLinger(r.plan.Linger), kgo.MaxBufferedRecords(benchBuffered), kgo.RecordDeliveryTimeout(settleWait))
+	r.wire, err = r.app.connect(ctx, r.config, kgo.ProducerLinger(r.plan.Linger), kgo.MaxBufferedRecords(benchBuffered), kgo.RecordDeliveryTimeout(sendWait))
 	if err != nil {
 		return err
 	}

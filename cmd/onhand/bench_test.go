@@ -150,7 +150,7 @@ func (s *stage) topics() topics.Names {
 }
 
 func (s *stage) kafka() *kgo.Client {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.brokers, ",")...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.brokers, ",")...), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -217,6 +217,35 @@ func TestBenchTouchesNoNamespaceInUse(t *testing.T) {
 	s.onhand("audit").want(t, 0, "0 differences")
 }
 
+// TestBenchMeasuresAProcessorElsewhere runs beside a processor that is not its own, and leaves it and its namespace alone.
+func TestBenchMeasuresAProcessorElsewhere(t *testing.T) {
+	s := fakeStage(t)
+	s.setUp()
+	r := s.start("run", "--admin", "127.0.0.1:0", "--instance", "one", "--log-level", "warn")
+	admin := ""
+	eventually(t, "metrics and health are printed", func() bool {
+		out, _ := r.output()
+		_, after, ok := strings.Cut(out, "metrics and health on ")
+		admin = strings.TrimSpace(after)
+		return ok
+	})
+	run := s.must("bench", "--external", "--namespace", s.namespace, "--metrics", admin+"/metrics", "--rate", "500", "--duration", "300ms",
+		"--skus", "20", "--fill", "--expiring", "20", "--json")
+	var reports []benchReport
+	if err := json.Unmarshal([]byte(run.out), &reports); err != nil {
+		t.Fatal(err)
+	}
+	if report := &reports[0]; report.Plan.Partitions != 4 {
+		t.Errorf("%d partitions, found are 4", report.Plan.Partitions)
+	}
+	checkTinyReport(t, &reports[0])
+	if code := r.end(); code != 0 {
+		t.Errorf("the processor ended with %d", code)
+	}
+	s.onhand("audit").want(t, 0, "0 differences")
+	s.onhand("bench", "--external", "--namespace", s.namespace, "--rate", "500").want(t, exitFailure, "is in use")
+}
+
 // TestBenchFindsWrongLevels folds a run's inputs anew after levels were tampered with.
 func TestBenchFindsWrongLevels(t *testing.T) {
 	s := benchStage(fakeStage(t))
@@ -260,6 +289,62 @@ func TestBenchFindsWrongLevels(t *testing.T) {
 	}
 }
 
+// TestWrongRunsDoNotCount puts a level into the topic that no processor has published, in the middle of a run.
+func TestWrongRunsDoNotCount(t *testing.T) {
+	s := benchStage(fakeStage(t))
+	r := s.start("bench", "--namespace", s.namespace, "--rate", "500", "--duration", "2s", "--skus", "20", "--partitions", "2", "--log-level", "warn")
+	client, admin := s.kafka(), kadm.NewClient(s.kafka())
+	eventually(t, "levels are published", func() bool {
+		ends, err := admin.ListEndOffsets(t.Context(), s.topics().AvailabilityUpdates)
+		end, ok := ends.Lookup(s.topics().AvailabilityUpdates, topics.PartitionOf("SKU-000001", 2))
+		return err == nil && ok && end.Offset > 10
+	})
+	forged := &kgo.Record{Topic: s.topics().AvailabilityUpdates, Key: []byte("LOC-0000/SKU-000001"), Headers: []kgo.RecordHeader{
+		{Key: topics.HeaderVersion, Value: fmt.Append(nil, int64(1)<<60)},
+	}}
+	if err := client.ProduceSync(t.Context(), forged).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	code := <-r.done
+	r.stopped = true
+	out, err := r.output()
+	result{code, out, err}.want(t, exitFailure, "WRONG", "LOC-0000/SKU-000001", "the figures do not count")
+	s.wantNothing()
+}
+
+// TestFlowsAreLateFromTheirTimes sends events whose times have all passed, as after a stall of the sender: their lateness
+// counts from when they were to be sent.
+func TestFlowsAreLateFromTheirTimes(t *testing.T) {
+	s := fakeStage(t)
+	s.setUp()
+	r, done := s.benchRun()
+	defer done()
+	plan := basicPlan("test")
+	plan.SKUs = 20
+	began := time.Now().Add(-20 * time.Second) // the client of the stage gives a record 30 s
+	watcher := newBenchWatcher(r.wire, began, time.Second)
+	sender := newBenchSender(r.wire, r.wire.client)
+	sender.watchedBy(watcher)
+	traffic := newBenchTraffic(&plan, topics.NewWriter(r.wire.names, topics.IDs{StockDelta: 1, ReservationEvent: 2}, r.wire.partitions), benchGraph(&plan))
+	if err := sender.flow(t.Context(), began, 100, func(since time.Duration) bool { return since < time.Second }, traffic.next); err != nil {
+		t.Fatal(err)
+	}
+	acked, good, poison := sender.totals()
+	if acked != 100 || good != 100 || poison != 0 {
+		t.Errorf("%d acknowledged, %d good, %d poison; want 100 events", acked, good, poison)
+	}
+	now := began.Add(2 * time.Hour)
+	for input, ends := range sender.ends() {
+		for partition, end := range ends {
+			watcher.caused(input, int32(partition), end-1, now)
+		}
+	}
+	h := watcher.between(began, now)
+	if unseen, _ := watcher.look(now); unseen != 0 || h.count < 50 || h.percentile(0) < 2*time.Hour-time.Second || h.longest != 2*time.Hour {
+		t.Errorf("%d unseen, %d seen, from %s to %s late; want all, from 1h59m59s to 2h", unseen, h.count, h.percentile(0), h.longest)
+	}
+}
+
 // benchRun is a run in the namespace of the stage, as it stands.
 func (s *stage) benchRun() (r *benchRun, done func()) {
 	s.Helper()
@@ -290,6 +375,7 @@ func TestPlansThatCannotBeAreRefused(t *testing.T) {
 		{[]string{"--skew", "hot:200"}, "hot:P"},
 		{[]string{"--incident", "kil", "--rate", "10"}, "did you mean kill"},
 		{[]string{"--incident", "kill"}, "need a --rate"},
+		{[]string{"--expiring", "5", "--rate", "10"}, "--expiring needs --fill"},
 		{[]string{"--feed", "5"}, "--feed needs --fill"},
 		{[]string{"--groups", "100"}, "do not fill them"},
 		{[]string{"--rate", "10", "--external"}, "wants one run and the --namespace"},
