@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"onhand/processor/availability"
 )
 
 // check asks Redis, once, whether it can be used; only a server that is still starting is asked again until ctx ends.
@@ -28,7 +30,7 @@ func (r *Redis) check(ctx context.Context, a *address) error {
 		if starting(err) {
 			last = err
 		} else if last == nil || !timedOut(err) {
-			return explain(err, a)
+			return explain(denied(err), a)
 		}
 		timer := time.NewTimer(100 * time.Millisecond)
 		select {
@@ -79,7 +81,7 @@ func checkNode(ctx context.Context, node redis.Cmdable, a *address) error {
 	}
 	if policy == "" {
 		if redis.IsPermissionError(infoErr) && redis.IsPermissionError(err) {
-			return errors.New("the user may run neither INFO nor CONFIG GET, so nobody knows whether Redis evicts keys: grant +info")
+			return fmt.Errorf("%w: it lacks the right +info: nobody knows without it whether Redis evicts keys: %w", availability.ErrDenied, infoErr)
 		}
 		policy = field(info, "maxmemory_policy")
 	}
@@ -131,7 +133,7 @@ func hint(err error, a *address) string {
 	case redis.IsAuthError(err), redis.HasErrorPrefix(err, "WRONGPASS"), strings.Contains(text, "AUTH"):
 		return "check user and password; percent-encode : / ? # @ % in them"
 	case redis.IsPermissionError(err):
-		return "grant the user what Permissions lists"
+		return "grant the user that right"
 	case a.deployment == cluster && (strings.Contains(text, "cluster support disabled") || strings.Contains(text, "cluster has no nodes")):
 		return "the server is no node of a Redis Cluster: use redis://host:port/0"
 	case a.deployment == sentinel && strings.Contains(text, "unknown command"):

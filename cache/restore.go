@@ -47,7 +47,7 @@ if id == ARGV[3] then return 'landed' end
 if id ~= '' then return 'occupied' end
 if redis.call('GETRANGE', KEYS[1], 1, 16) ~= ARGV[1] then return 'fenced' end
 if ARGV[1] == '' and redis.call('EXISTS', KEYS[3]) == 1 then return 'occupied' end
-redis.call('SET', KEYS[2], ARGV[2])
+` + mayWrite + `redis.call('SET', KEYS[2], ARGV[2])
 redis.call('DEL', KEYS[1])
 return 'written'
 `)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (r *Redis) retry(ctx context.Context, call func(context.Context) error) err
 			return nil
 		}
 		if !transient(err) {
-			return foreign(err)
+			return r.denied(ctx, foreign(err))
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("%w; last: %w", cause, err)
@@ -80,6 +81,50 @@ func transient(err error) bool {
 func foreign(err error) error {
 	if answer, ok := errors.AsType[redis.Error](err); ok && strings.Contains(answer.Error(), "WRONGTYPE ") {
 		return fmt.Errorf("%w: %w", availability.ErrCorrupt, err)
+	}
+	return err
+}
+
+// deniedCommand finds the command in the answer to a user who may not run it.
+var deniedCommand = regexp.MustCompile(`no permissions to run the '([^']+)' command`)
+
+// deniedInScript is what older servers answer to a command that a script runs, without its name. The commands are those of
+// all scripts, and of the commit script alone.
+const deniedInScript = "can't run this command or subcommand"
+
+var (
+	readInScripts    = []any{"exists", "get", "getrange", "hget", "hgetall", "hkeys", "hlen", "hmget", "scard", "smembers", "strlen"}
+	writtenInScripts = []any{"zcard", "hset", "hdel", "sadd", "srem", "zadd", "zrem", "append", "del", "set"}
+)
+
+// denied says of the answer to a user without a right, or without the right password, what is missing. It asks Redis where
+// that does not follow from the answer.
+func (r *Redis) denied(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[redis.Error](err); !ok || !strings.Contains(err.Error(), deniedInScript) {
+		return denied(err)
+	}
+	for _, commands := range [][]any{readInScripts, writtenInScripts} {
+		lacking, askErr := lackingScript.Run(ctx, r.client, []string{keysOf(r.namespace, 0).checkpoint()}, commands...).StringSlice()
+		if askErr == nil && len(lacking) > 0 {
+			return fmt.Errorf("%w: it lacks the right +%s: %w", availability.ErrDenied, strings.Join(lacking, " +"), err)
+		}
+	}
+	return fmt.Errorf("%w: it lacks the right to a command of a script: %w", availability.ErrDenied, err)
+}
+
+// denied is what the answer alone tells.
+func denied(err error) error {
+	if _, ok := errors.AsType[redis.Error](err); !ok || errors.Is(err, availability.ErrDenied) {
+		return err
+	}
+	text := err.Error()
+	switch command := deniedCommand.FindStringSubmatch(text); {
+	case command != nil:
+		return fmt.Errorf("%w: it lacks the right +%s: %w", availability.ErrDenied, strings.ToLower(command[1]), err)
+	case redis.IsPermissionError(err), strings.Contains(text, "No permissions to access a key"):
+		return fmt.Errorf("%w: it lacks the right to the keys of the namespace: %w", availability.ErrDenied, err)
+	case redis.HasErrorPrefix(err, "NOAUTH"), redis.HasErrorPrefix(err, "WRONGPASS"):
+		return fmt.Errorf("%w: user or password is wrong: %w", availability.ErrDenied, err)
 	}
 	return err
 }

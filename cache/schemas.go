@@ -17,7 +17,7 @@ func (r *Redis) schemasKey() string { return "{" + r.namespace + ":schemas}" }
 func (r *Redis) Schemas(ctx context.Context) (map[int]string, error) {
 	kept, err := r.client.HGetAll(ctx, r.schemasKey()).Result()
 	if err != nil {
-		return nil, fmt.Errorf("reading schemas from Redis: %w", err)
+		return nil, fmt.Errorf("reading schemas from Redis: %w", denied(err))
 	}
 	texts := make(map[int]string, len(kept))
 	for field, text := range kept {
@@ -31,7 +31,7 @@ func (r *Redis) Schemas(ctx context.Context) (map[int]string, error) {
 // LearnSchema keeps a schema. An id has one text for ever, so it does not matter who writes it last.
 func (r *Redis) LearnSchema(ctx context.Context, id int, text string) error {
 	if err := r.client.HSet(ctx, r.schemasKey(), strconv.Itoa(id), text).Err(); err != nil {
-		return fmt.Errorf("keeping a schema in Redis: %w", err)
+		return fmt.Errorf("keeping a schema in Redis: %w", denied(err))
 	}
 	return nil
 }

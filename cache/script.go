@@ -20,8 +20,9 @@ const argsMax = 800
 // The proof that a commit is stored as a whole, once, and only on top of what it builds on: Redis runs the script alone.
 // It writes nothing unless the checkpoint is the expected one, and nothing that can fail is left when it begins to
 // write: keys have been seen to be of the type that their commands need, arguments are counted by Go, and Redis refuses
-// for memory, disk or replicas before the first write or not at all. The checkpoint comes last; with it, a second run
-// of the same commit finds its own id and writes nothing.
+// for memory, disk or replicas before the first write or not at all. A user who lacks a right is told before it, too:
+// Redis asks for the right to each command as it comes. The checkpoint comes last; with it, a second run of the same
+// commit finds its own id and writes nothing.
 var commitScript = redis.NewScript(commitText)
 
 const commitText = `
@@ -31,7 +32,7 @@ if id == ARGV[2] then return 'landed' end
 if id ~= ARGV[1] then return 'fenced' end
 if string.sub(head, 17) ~= ARGV[3] then return 'names' end
 if redis.call('HLEN', KEYS[2]) > 0 and id == '' then return 'leftover' end
-local k = 3
+` + mayWrite + `local k = 3
 for type, command in ipairs({'HLEN', 'SCARD', 'ZCARD', 'STRLEN'}) do
   for _ = 1, tonumber(ARGV[4 + type]) do
     local length = redis.pcall(command, KEYS[k])
@@ -47,6 +48,16 @@ while i < last do
 end
 redis.call('SET', KEYS[1], ARGV[4])
 return 'written'
+`
+
+// mayWrite ends a script whose user lacks the right to a command that writes. Servers before Redis 7 cannot tell.
+//
+//	KEYS  any key of the namespace first
+const mayWrite = `for _, command in ipairs(redis.acl_check_cmd and {'hset', 'hdel', 'sadd', 'srem', 'zadd', 'zrem', 'append', 'del', 'set'} or {}) do
+  if not redis.acl_check_cmd(command, KEYS[1]) then
+    return redis.error_reply("NOPERM the user has no permissions to run the '" .. command .. "' command")
+  end
+end
 `
 
 // loadScript reads SKUs, and the head of the checkpoint that they were written with.
@@ -117,4 +128,16 @@ var countScript = redis.NewScript(`
 local n = 0
 for _, key in ipairs(KEYS) do n = n + redis.call('HLEN', key) end
 return n
+`)
+
+// lackingScript returns which commands the user may not run on a key. What a script is refused, Redis 7.0 does not name.
+//
+//	KEYS  any key of the namespace
+//	ARGV  commands
+var lackingScript = redis.NewScript(`
+local lacking = {}
+for _, command in ipairs(ARGV) do
+  if redis.acl_check_cmd and not redis.acl_check_cmd(command, KEYS[1]) then lacking[#lacking + 1] = command end
+end
+return lacking
 `)

@@ -9,6 +9,10 @@ var ErrFenced = errors.New("checkpoint of another commit is in place")
 // ErrCorrupt is returned by a store that cannot read what it kept.
 var ErrCorrupt = errors.New("stored bytes are corrupt")
 
+// ErrDenied is wrapped by what a store returns when it refuses the user it is asked as: a right is missing, or the password
+// is wrong. The error says which. Only an operator can mend it, at any time: ask again later.
+var ErrDenied = errors.New("the store refuses the user")
+
 // StockData is a SKU as a store keeps it, in whole or in part. A store returns what was asked for; a commit carries what
 // changed.
 type StockData struct {
