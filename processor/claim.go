@@ -39,6 +39,9 @@ func (s *session) begin(t *task, again bool) {
 				t.halt(err)
 				break
 			}
+			s.shared.obs.noteDenied(err)
+			err = s.shared.named(t.ctx, err)
+			t.waitFor(err)
 			t.log.Warn("claim tried again", "err", err)
 			parked = nil
 			pause(t.ctx, wait)
@@ -72,6 +75,7 @@ func (s *session) claimAndRecover(t *task, parked *task, again bool) error {
 			return fmt.Errorf("recovering task %d: %w", t.number, err)
 		}
 	}
+	t.waitFor(nil)
 	t.setState(claimDone)
 	return nil
 }

@@ -30,8 +30,10 @@ type graphs struct {
 	log    *slog.Logger
 	newest atomic.Pointer[published]
 	adopt  func() // called after each new version
+	named  func(context.Context, error) error
 
 	mu   sync.Mutex
+	deny error        // the right that the topic cannot be read without, nil where it can
 	past []*published // the newest versions read, oldest first
 	next int64        // offset after the newest record read
 	more chan struct{}
@@ -45,11 +47,13 @@ func newGraphs(client *kgo.Client, topic string, reader *topics.Reader, log *slo
 // that the position is known across them.
 func (g *graphs) follow(ctx context.Context) error {
 	for ctx.Err() == nil {
-		fetches := g.client.PollFetches(ctx)
-		var err error
-		fetches.EachError(func(_ string, _ int32, e error) { err = e })
+		fetches, err := g.poll(ctx)
 		if err != nil && ctx.Err() == nil {
+			err = g.named(ctx, err)
 			g.log.Warn("reading location graphs", "topic", g.topic, "err", err)
+		}
+		g.refuse(err)
+		if err != nil {
 			pause(ctx, time.Second)
 		}
 		for iter := fetches.RecordIter(); !iter.Done(); {
@@ -59,6 +63,43 @@ func (g *graphs) follow(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// deniedPoll is how long a topic that could not be read for want of a right must bring no such answer to be readable.
+const deniedPoll = 2 * time.Second
+
+// poll waits for records; while a right is missing, no longer than it takes to see that it is there again.
+func (g *graphs) poll(ctx context.Context) (kgo.Fetches, error) {
+	if g.refused() != nil {
+		waiting, cancel := context.WithTimeout(ctx, deniedPoll)
+		defer cancel()
+		ctx = waiting
+	}
+	var err error
+	fetches := g.client.PollFetches(ctx)
+	fetches.EachError(func(_ string, _ int32, e error) {
+		if !errors.Is(e, context.DeadlineExceeded) || ctx.Err() == nil {
+			err = e
+		}
+	})
+	return fetches, err
+}
+
+// refuse notes what the last poll came to.
+func (g *graphs) refuse(err error) {
+	if !isDenied(err) {
+		err = nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.deny = err
+}
+
+// refused is the right that is missing to read the topic, or nil.
+func (g *graphs) refused() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.deny
 }
 
 // take reads one record. A graph that cannot be read is passed over: the newest one that can be stays in force.

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"onhand/processor/availability"
 	"onhand/topics"
 )
 
@@ -28,6 +29,7 @@ type Observer struct {
 	recoveries   metric.Int64Counter
 	replays      metric.Int64Counter
 	storeErrors  metric.Int64Counter
+	denied       metric.Int64Counter
 	batchRecords metric.Int64Histogram
 	commits      metric.Float64Histogram
 	latency      metric.Float64Histogram
@@ -64,6 +66,7 @@ func NewObserver(tracers trace.TracerProvider, meters metric.MeterProvider, prop
 	o.deadLetters = counter("onhand.dead_letters", "{record}", "Dead letters, by code.")
 	o.recoveries = counter("onhand.recoveries", "{claim}", "Claims, by case: new, equal, behind, empty, no commit.")
 	o.replays = counter("onhand.replayed", "{record}", "Records replayed into the store.")
+	o.denied = counter("onhand.denied", "{answer}", "Answers of Kafka (service=kafka) or the store (service=store) that a right is missing.")
 	o.storeErrors = counter("onhand.commit_failures", "{commit}", "Commits that the store refused: the task claims again.")
 	o.commits = seconds("onhand.commit_duration", "Time of a commit to the store.", .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5)
 	o.latency = seconds("onhand.update_latency", "From the oldest record's timestamp to the acknowledged update, a batch each.", .002, .005, .01, .015, .025, .05, .1, .25, .5, 1, 5, 30, 300)
@@ -205,6 +208,17 @@ func (o *Observer) replayed(task int32, records int, left int64) {
 	o.toReplay[task] = left
 	if left == 0 {
 		delete(o.toReplay, task)
+	}
+}
+
+// noteDenied counts an answer that a right is missing; other errors are none of its matter.
+func (o *Observer) noteDenied(err error) {
+	service := "kafka"
+	if errors.Is(err, availability.ErrDenied) {
+		service = "store"
+	}
+	if isDenied(err) {
+		o.denied.Add(context.Background(), 1, metric.WithAttributes(attribute.String("service", service)))
 	}
 }
 

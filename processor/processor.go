@@ -114,7 +114,10 @@ func (p *Processor) Run(ctx context.Context) error {
 	}
 	s.reader = s.Reader.WithPartitions(s.partitions)
 	s.writer = topics.NewWriter(p.names, s.IDs, s.partitions)
+	p.mu.Lock()
 	s.graphs = newGraphs(admin, p.names.LocationGraph, s.reader.Clone(), s.log, p.wake)
+	s.graphs.named = s.named
+	p.mu.Unlock()
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.graphs.follow(running) })
 	if err := p.awaitGraph(running); err != nil {
@@ -190,6 +193,12 @@ func (p *Processor) list() []*session {
 // Ready says whether every session has its tasks running, and if not, why.
 func (p *Processor) Ready() error {
 	sessions := p.list()
+	p.mu.Lock()
+	graphs := p.shared.graphs
+	p.mu.Unlock()
+	if graphs != nil && graphs.refused() != nil {
+		return graphs.refused()
+	}
 	if len(sessions) == 0 {
 		return errors.New("no location graph is published yet")
 	}
@@ -221,18 +230,31 @@ func (p *Processor) Live() error {
 func (s *session) ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.denied != nil {
+		return s.denied
+	}
 	if s.assigned == nil {
 		return fmt.Errorf("session %s has not joined yet", s.id)
 	}
-	for n, t := range s.tasks { // order-free: any one will do
-		if !t.is(running) {
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			if t.err != nil {
-				return t.err
-			}
-			return fmt.Errorf("task %d is %s", n, t.state)
+	for _, t := range s.tasks { // order-free: any one will do
+		if err := t.readiness(); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// readiness says why a task does not run, or that it waits for a right.
+func (t *task) readiness() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.err != nil:
+		return t.err
+	case t.waits != nil && (t.state != running || isDenied(t.waits)):
+		return fmt.Errorf("task %d is %s and waits: %w", t.number, t.state, t.waits)
+	case t.state != running:
+		return fmt.Errorf("task %d is %s", t.number, t.state)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"onhand/processor/availability"
+	"onhand/topics"
 )
 
 // session is one member of the consumer group with its transactional producer. A cycle polls, folds a batch for every
@@ -34,6 +35,7 @@ type session struct {
 	wakePoll   context.CancelFunc
 	giveUp     context.CancelFunc // ends the transaction under way
 	turned     time.Time          // when the loop last came round
+	denied     error              // the right that it waits for
 
 	background sync.WaitGroup // claims, recoveries and the watch
 }
@@ -52,6 +54,10 @@ func (s *session) run(ctx context.Context) error {
 		err := s.live(ctx)
 		if ctx.Err() != nil || errors.Is(err, errStopped) {
 			return err
+		}
+		if topics.IsDenied(err) {
+			s.awaitRights(ctx, err)
+			continue
 		}
 		s.log.Warn("session begins anew", "err", err)
 		if time.Since(began) > time.Minute {
@@ -95,9 +101,9 @@ func (s *session) join(ctx context.Context) error {
 		if _, _, err = s.client.ProducerID(ctx); err == nil {
 			break
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || topics.IsDenied(err) {
 			group.Close()
-			return ctx.Err()
+			return errors.Join(ctx.Err(), fmt.Errorf("asking for a producer id as %s.%s: %w", s.shared.Namespace, s.id, err))
 		}
 		s.log.Debug("waiting for a producer id", "err", err)
 		pause(ctx, wait)
@@ -293,7 +299,7 @@ func (s *session) prepare(ctx context.Context) []*prepared {
 			continue
 		}
 		if err := t.committer.failed(); err != nil {
-			s.react(t, err)
+			s.reactToCommit(t, err)
 			continue
 		}
 		for _, c := range t.committer.settled() {
@@ -338,6 +344,10 @@ func (s *session) prepareTask(ctx context.Context, t *task) *prepared {
 		s.react(t, err)
 		return nil
 	}
+	if t.patience > 0 {
+		t.patience = 0
+		t.waitFor(nil)
+	}
 	if b.nothing() {
 		b.release()
 		return nil
@@ -362,9 +372,18 @@ func (s *session) react(t *task, err error) {
 		t.log.Warn("task claims again", "err", err)
 		s.reclaim(t)
 	case retry:
-		t.log.Warn("task waits", "err", err)
-		t.retryAt = time.Now().Add(250 * time.Millisecond)
+		t.putOff(err)
 	}
+}
+
+// reactToCommit is react for a commit that the store did not take: what follows it in the queue is lost, so that waiting
+// is no way on. A claim finds out what the store has, and waits for a store that refuses that, too.
+func (s *session) reactToCommit(t *task, err error) {
+	if reactionTo(err) == retry {
+		s.shared.obs.noteDenied(err)
+		err = fmt.Errorf("%w: %w", errForgotten, err)
+	}
+	s.react(t, err)
 }
 
 // resetAfterRebalance clears the mark that a rebalance leaves in the session between transactions: it would abort the next

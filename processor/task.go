@@ -48,6 +48,7 @@ type task struct {
 	mu    sync.Mutex
 	state taskState
 	err   error // why it stopped
+	waits error // what a task waits for that has not stopped
 
 	// What a claim builds anew.
 	claim     claimed
@@ -69,9 +70,10 @@ type task struct {
 	sweep    sweep
 	expiries expiries
 
-	resting       bool      // its partitions are not fetched: the buffer is full
-	retryAt       time.Time // not before this time again, after a passing error
-	registryAsked time.Time // since when the registry cannot be asked for what the next record needs
+	resting       bool          // its partitions are not fetched: the buffer is full
+	retryAt       time.Time     // not before this time again, after a passing error
+	patience      time.Duration // how long it was put off the last time
+	registryAsked time.Time     // since when the registry cannot be asked for what the next record needs
 	lastCommit    time.Time
 }
 

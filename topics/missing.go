@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -23,12 +24,42 @@ func IsDenied(err error) bool {
 	return false
 }
 
+// Seen is what the principal of a client may see of a topic.
+type Seen struct {
+	Partitions int32
+	Operations []kmsg.ACLOperation // allowed, with what they imply; empty: the broker does not tell
+	Err        error               // kerr.UnknownTopicOrPartition: it does not exist; one of IsDenied: it may not even be seen
+}
+
+// Look asks a broker for topics by their names. Each has an answer of its own, unlike with kadm, which fails for all where
+// one may not be seen.
+func Look(ctx context.Context, client *kgo.Client, names ...string) (map[string]Seen, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.IncludeTopicAuthorizedOperations = true
+	for _, name := range names {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = &name
+		request.Topics = append(request.Topics, topic)
+	}
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return nil, fmt.Errorf("asking for topics: %w", err)
+	}
+	seen := make(map[string]Seen, len(names))
+	for _, t := range response.Topics {
+		if t.Topic != nil {
+			seen[*t.Topic] = Seen{int32(len(t.Partitions)), kadm.DecodeACLOperations(t.AuthorizedOperations), kerr.ErrorForCode(t.ErrorCode)}
+		}
+	}
+	return seen, nil
+}
+
 // Missing asks the brokers which of the rights the principal of the client does not have. What a broker does not tell is
 // not missing: one without an authorizer, one that does not know the question, and whether a transactional id that may be
 // described may also be written with.
-func Missing(ctx context.Context, admin *kadm.Client, rights []Right) (Rights, error) {
-	have := &granted{admin: admin, operations: make(map[Right][]kmsg.ACLOperation)}
-	if err := have.askTopics(ctx, rights); err != nil {
+func Missing(ctx context.Context, client *kgo.Client, rights []Right) (Rights, error) {
+	have := &granted{admin: kadm.NewClient(client), operations: make(map[Right][]kmsg.ACLOperation)}
+	if err := have.askTopics(ctx, client, rights); err != nil {
 		return nil, err
 	}
 	var missing Rights
@@ -41,7 +72,7 @@ func Missing(ctx context.Context, admin *kadm.Client, rights []Right) (Rights, e
 		case kmsg.ACLResourceTypeGroup:
 			has, err = have.hasGroup(ctx, r)
 		case kmsg.ACLResourceTypeTransactionalId:
-			has, err = have.hasTransaction(ctx, r)
+			has = have.hasTransaction(ctx, r)
 		}
 		if err != nil {
 			return nil, err
@@ -53,6 +84,19 @@ func Missing(ctx context.Context, admin *kadm.Client, rights []Right) (Rights, e
 	return missing, nil
 }
 
+// Lacking is Missing after a request was denied, which narrows down what the brokers do not tell: the transactional id that
+// may be described may not be written with. It is nil where nothing can be found out.
+func Lacking(ctx context.Context, client *kgo.Client, rights []Right, denied error) Rights {
+	missing, err := Missing(ctx, client, rights)
+	if err != nil {
+		return nil
+	}
+	if len(missing) == 0 && errors.Is(denied, kerr.TransactionalIDAuthorizationFailed) {
+		missing = slices.DeleteFunc(slices.Clone(rights), func(r Right) bool { return r.Resource != kmsg.ACLResourceTypeTransactionalId })
+	}
+	return missing
+}
+
 // granted is what brokers have told about the rights of a principal.
 type granted struct {
 	admin      *kadm.Client
@@ -61,14 +105,18 @@ type granted struct {
 
 func resourceOf(r Right) Right { return Right{Resource: r.Resource, Name: r.Name} }
 
-// has says whether the operations of the resource include that of the right. Brokers list what is implied, too.
+// has says whether the operations of the resource include that of the right. Brokers list what is implied, too. Of a
+// resource that may not even be described they tell nothing but that: what brings Describe along is not granted.
 func (g *granted) has(r Right) bool {
 	operations, known := g.operations[resourceOf(r)]
-	return known && (len(operations) == 0 || slices.Contains(operations, r.Operation))
+	if !known {
+		return r.Operation != kmsg.ACLOperationDescribe && !slices.Contains(impliedBy[kmsg.ACLOperationDescribe], r.Operation)
+	}
+	return len(operations) == 0 || slices.Contains(operations, r.Operation)
 }
 
 // askTopics leaves out those that the principal may not even describe.
-func (g *granted) askTopics(ctx context.Context, rights []Right) error {
+func (g *granted) askTopics(ctx context.Context, client *kgo.Client, rights []Right) error {
 	var names []string
 	for _, r := range rights {
 		if r.Resource == kmsg.ACLResourceTypeTopic && !slices.Contains(names, r.Name) {
@@ -78,13 +126,13 @@ func (g *granted) askTopics(ctx context.Context, rights []Right) error {
 	if len(names) == 0 {
 		return nil
 	}
-	details, err := g.admin.ListTopics(kadm.WithAuthorizedOps(ctx), names...)
+	found, err := Look(ctx, client, names...)
 	if err != nil {
-		return fmt.Errorf("asking what the user may do with topics: %w", err)
+		return err
 	}
-	for _, d := range details {
-		if !IsDenied(d.Err) {
-			g.operations[Right{Resource: kmsg.ACLResourceTypeTopic, Name: d.Topic}] = d.AuthorizedOperations
+	for name, topic := range found {
+		if !IsDenied(topic.Err) {
+			g.operations[Right{Resource: kmsg.ACLResourceTypeTopic, Name: name}] = topic.Operations
 		}
 	}
 	return nil
@@ -106,10 +154,7 @@ func (g *granted) hasGroup(ctx context.Context, r Right) (bool, error) {
 
 // hasTransaction asks for the state of the id, which needs Describe, which comes with Write. To ask for more would fence
 // whoever uses the id. An answer that is neither yes nor no is not known to be a no.
-func (g *granted) hasTransaction(ctx context.Context, r Right) (bool, error) {
+func (g *granted) hasTransaction(ctx context.Context, r Right) bool {
 	described, err := g.admin.DescribeTransactions(ctx, r.Name)
-	if err == nil {
-		err = described[r.Name].Err
-	}
-	return !IsDenied(err), nil
+	return !IsDenied(err) && !IsDenied(described[r.Name].Err)
 }

@@ -118,7 +118,10 @@ var activities = []activity{
 	}},
 }
 
-func plansTopics(n *rightsOf) { n.topics(kmsg.ACLOperationDescribeConfigs, n.All()...); n.describe(n.All()...) }
+func plansTopics(n *rightsOf) {
+	n.topics(kmsg.ACLOperationDescribeConfigs, n.All()...)
+	n.describe(n.All()...)
+}
 
 // seesGraph: the partition count is that of an input.
 func seesGraph(n *rightsOf) { n.read(n.LocationGraph); n.describe(n.StockDeltas) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,7 +112,8 @@ const failuresShown = 20
 func (a *app) replay(ctx context.Context, c *Config, f *letterFilter, dryRun bool) (*replay, error) {
 	var opts []kgo.Opt
 	if !dryRun {
-		opts = append(opts, kgo.TransactionalID(c.Namespace+".dlq-replay"), kgo.TransactionTimeout(replayTimeout))
+		// The client counts a record's time from its timestamp, which here is days ago: commit has a deadline instead.
+		opts = append(opts, kgo.TransactionalID(c.Namespace+".dlq-replay"), kgo.TransactionTimeout(replayTimeout), kgo.RecordDeliveryTimeout(0))
 	}
 	w, err := a.connect(ctx, c, opts...)
 	if err != nil {
@@ -233,7 +235,9 @@ func (r *replay) commit(ctx context.Context, pending []pendingReplay) error {
 	for _, p := range pending {
 		records = append(records, p.record, replayMark(p.letter, now))
 	}
-	err := r.wire.client.ProduceSync(ctx, records...).FirstErr()
+	producing, stop := context.WithTimeout(ctx, replayTimeout)
+	defer stop()
+	err := produceAll(producing, r.wire.client, records)
 	// The transaction ends also where ctx has: an open one would hold up the processor until it times out.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), replayTimeout)
 	defer cancel()
@@ -245,6 +249,25 @@ func (r *replay) commit(ctx context.Context, pending []pendingReplay) error {
 	}
 	r.Replayed += len(pending)
 	return nil
+}
+
+// produceAll produces records and returns the first error in time, without waiting for the others: where one record of a
+// transaction is refused, the client keeps the rest until they time out, and that is not what is wrong.
+func produceAll(ctx context.Context, client *kgo.Client, records []*kgo.Record) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var pending sync.WaitGroup
+	for _, r := range records {
+		pending.Add(1)
+		client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				cancel(err)
+			}
+			pending.Done()
+		})
+	}
+	pending.Wait()
+	return context.Cause(ctx)
 }
 
 // reportReplay prints what was done, and makes letters that cannot be replayed an exit code.

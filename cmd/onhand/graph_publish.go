@@ -12,6 +12,7 @@ import (
 
 	"onhand/processor/availability"
 	"onhand/schemas"
+	"onhand/topics"
 )
 
 // publishFlags are the flags of graph publish.
@@ -178,6 +179,9 @@ func (a *app) awaitAdoption(ctx context.Context, w *wire, version int64, f *publ
 			case swept == running:
 				return adoptionSwept, nil
 			}
+		}
+		if topics.IsDenied(err) {
+			return adoptionNoWait, fmt.Errorf("version %d is published; waiting for the tasks: %w", version, err)
 		}
 		if err = sleep(waiting, 100*time.Millisecond); err == nil {
 			continue

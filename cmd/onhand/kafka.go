@@ -155,9 +155,8 @@ func explainKafka(c *Config, err error) error {
 	case errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.IllegalSaslState) || strings.Contains(text, "SASL"):
 		return hinted(fmt.Errorf("Kafka refuses user %q: %w", c.Security.User, err),
 			"check security.mechanism, security.user and the password (ONHAND_SECURITY_PASSWORD)")
-	case errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.GroupAuthorizationFailed) ||
-		errors.Is(err, kerr.ClusterAuthorizationFailed) || errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		return hinted(fmt.Errorf("user %q may not do this in Kafka: %w", c.Security.User, err), "grant it the missing right")
+	case topics.IsDenied(err):
+		return hinted(err, aclHint)
 	case errors.As(err, &dns):
 		return hinted(fmt.Errorf("no host of the name %q: %w", dns.Name, err), "correct --brokers (ONHAND_BROKERS)")
 	case errors.As(err, &authority):
@@ -194,8 +193,8 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// partitionCounts returns the partition counts of topics of the namespace. It fails with what to do where one is missing
-// or where counts do not go together.
+// partitionCounts returns the partition counts of topics of the namespace, of those that the user may see. It fails with
+// what to do where one is missing or where counts do not go together.
 func partitionCounts(ctx context.Context, c *Config, client *kgo.Client, names ...string) (map[string]int32, error) {
 	of, err := topics.NamesOf(c.Namespace)
 	if err != nil {
@@ -203,25 +202,35 @@ func partitionCounts(ctx context.Context, c *Config, client *kgo.Client, names .
 	}
 	asking, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	all, err := kadm.NewClient(client).ListTopics(asking)
+	found, err := topics.Look(asking, client, names...)
 	if err != nil {
 		return nil, explainKafka(c, err)
 	}
 	counts := make(map[string]int32, len(names))
 	var missing []string
+	var denied error
 	for _, name := range names {
-		detail, ok := all[name]
+		topic, ok := found[name]
 		switch {
-		case !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
+		case !ok || errors.Is(topic.Err, kerr.UnknownTopicOrPartition):
 			missing = append(missing, name)
-		case detail.Err != nil:
-			return nil, explainKafka(c, fmt.Errorf("asking for topic %s: %w", name, detail.Err))
+		case topics.IsDenied(topic.Err):
+			denied = topic.Err // a command may not need it, and fails where it does
+		case topic.Err != nil:
+			return nil, explainKafka(c, fmt.Errorf("asking for topic %s: %w", name, topic.Err))
 		default:
-			counts[name] = int32(len(detail.Partitions))
+			counts[name] = topic.Partitions
 		}
 	}
 	if len(missing) > 0 {
+		all, err := kadm.NewClient(client).ListTopics(asking)
+		if err != nil {
+			return nil, explainKafka(c, err)
+		}
 		return nil, missingTopics(c, of, all.Names(), missing)
+	}
+	if len(counts) == 0 {
+		return nil, explainKafka(c, fmt.Errorf("asking for the topics of namespace %s: %w", c.Namespace, denied))
 	}
 	if err := of.Validate(counts); err != nil {
 		return nil, hinted(fmt.Errorf("the topics of namespace %s do not go together: %w", c.Namespace, err),

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"onhand/cache"
+	"onhand/processor/availability"
 )
+
+// redisUserHint is the way out for a user whom Redis refuses.
+const redisUserHint = "correct the user in --redis (ONHAND_REDIS), or grant it what `onhand topics acl` prints"
 
 // openRedis connects to Redis and checks that it can be used. onRetry may be nil. The caller closes it.
 func openRedis(ctx context.Context, c *Config, onRetry func(error)) (*cache.Redis, error) {
@@ -17,6 +20,9 @@ func openRedis(ctx context.Context, c *Config, onRetry func(error)) (*cache.Redi
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if errors.Is(err, availability.ErrDenied) {
+			return nil, hinted(err, redisUserHint)
 		}
 		return nil, hinted(err, "correct --redis (ONHAND_REDIS), or start Redis there")
 	}
@@ -33,8 +39,8 @@ func askRedis(ctx context.Context, store *cache.Redis, what func(context.Context
 		return errors.Join(err, ctx.Err())
 	case errors.Is(err, context.DeadlineExceeded):
 		return hinted(fmt.Errorf("asking %s: %w", store, err), "see that Redis runs and that --redis (ONHAND_REDIS) names it")
-	case strings.Contains(err.Error(), "NOPERM"):
-		return hinted(err, "grant the user of --redis the right to read keys of the namespace")
+	case errors.Is(err, availability.ErrDenied):
+		return hinted(err, redisUserHint)
 	}
 	return err
 }

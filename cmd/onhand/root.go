@@ -26,7 +26,8 @@ type app struct {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
+	err = a.nameRights(ctx, command, err)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
 		err = hinted(&usageError{err}, "`onhand help` lists the commands")
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"onhand/cache"
 	"onhand/processor"
@@ -122,8 +123,30 @@ func checkTopics(ctx context.Context, c *Config, log *slog.Logger) error {
 		return err
 	}
 	defer client.Close()
+	if err := checkRights(ctx, c, client, names); err != nil {
+		return err
+	}
 	_, err = partitionCounts(ctx, c, client, names.All()...)
 	return err
+}
+
+// checkRights refuses to start where Kafka says that a right is missing: the processor would find out record by record.
+func checkRights(ctx context.Context, c *Config, client *kgo.Client, names topics.Names) error {
+	instance, err := c.instance()
+	if err != nil {
+		return err
+	}
+	asking, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	rights := names.RightsOfCommand("run", topics.RightsOptions{InstancePrefix: instance + "-"})
+	missing, err := topics.Missing(asking, client, rights)
+	if err != nil {
+		return explainKafka(c, err)
+	}
+	if len(missing) > 0 {
+		return hinted(fmt.Errorf("%s lacks %s", c.Security.who(), missing), aclHint)
+	}
+	return nil
 }
 
 // checkSchemas refuses to start against schemas that are not what they must be.

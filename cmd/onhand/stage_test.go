@@ -180,7 +180,12 @@ func (s *stage) start(args ...string) *running {
 	r := &running{t: s.T, stop: stop, done: make(chan int, 1)}
 	a := &app{in: strings.NewReader(""), out: locked{&r.mu, &r.out}, err: locked{&r.mu, &r.err}, environ: s.environ}
 	go func() { r.done <- a.run(ctx, args) }() // ended by end, which waits for it
-	s.Cleanup(func() { r.end() })
+	s.Cleanup(func() {
+		r.end()
+		if out, err := r.output(); s.Failed() {
+			s.Logf("onhand %s ends with\n%s%s", strings.Join(args, " "), out, err[max(0, len(err)-4000):])
+		}
+	})
 	return r
 }
 

@@ -15,10 +15,10 @@ import (
 func newTopicsCommand(a *app) *cobra.Command {
 	return parent(&cobra.Command{
 		Use:   "topics",
-		Short: "Compare, create and check the topics of the namespace",
+		Short: "Compare, create and check the topics of the namespace, and print the rights to them",
 		Long: `Compare, create and check the topics of the namespace in Kafka: partition counts, cleanup, retention and
 record sizes. Nothing is ever deleted, and no partition count is ever changed.`,
-	}, newTopicsPlanCommand(a), newTopicsApplyCommand(a), newTopicsVerifyCommand(a))
+	}, newTopicsPlanCommand(a), newTopicsApplyCommand(a), newTopicsVerifyCommand(a), newTopicsACLCommand(a))
 }
 
 // topicsFlags are the flags of the three commands.

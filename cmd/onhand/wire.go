@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"onhand/processor/availability"
@@ -39,7 +40,15 @@ func (a *app) connect(ctx context.Context, c *Config, opts ...kgo.Opt) (*wire, e
 		w.client.Close()
 		return nil, err
 	}
-	w.partitions = counts[names.StockDeltas]
+	for _, t := range names.Table() {
+		if count, ok := counts[t.Name]; ok && t.CoPartitioned() {
+			w.partitions = count
+		}
+	}
+	if w.partitions == 0 {
+		w.client.Close()
+		return nil, explainKafka(c, fmt.Errorf("asking for the partitions of namespace %s: %w", c.Namespace, kerr.TopicAuthorizationFailed))
+	}
 	if w.registry, err = openRegistry(c, w.log); err != nil {
 		w.client.Close()
 		return nil, err
