@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -204,14 +202,4 @@ func allKeys(t testing.TB, r *Redis) (keys []string) {
 		t.Fatal(err)
 	}
 	return keys
-}
-
-// withUser puts a user and password into a URL.
-func withUser(t *testing.T, text, user, password string) string {
-	t.Helper()
-	a, err := parseURL(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("redis://%s:%s@%s/%d", url.PathEscape(user), url.PathEscape(password), a.hosts[0], a.db)
 }

@@ -106,6 +106,10 @@ var activities = []activity{
 		n.transaction("dlq-replay")
 	}},
 	{"audit", []UserRole{UserOperator, UserReader}, func(n *rightsOf) { seesTasks(n); n.read(n.AvailabilityUpdates) }},
+	{"why", []UserRole{UserOperator, UserReader}, func(n *rightsOf) {
+		seesTasks(n)
+		n.read(n.StockDeltas, n.ReservationEvents, n.ReservationResults, n.DeadLetters, n.AvailabilityUpdates)
+	}},
 	{"watch", []UserRole{UserReader, UserStorefront}, func(n *rightsOf) { n.read(n.AvailabilityUpdates) }},
 	{"import", []UserRole{UserStock}, func(n *rightsOf) { n.write(n.StockDeltas); n.read(n.LocationGraph) }},
 	{"reserve", []UserRole{UserOrders}, requests},

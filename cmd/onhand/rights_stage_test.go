@@ -247,7 +247,7 @@ func (g *guarded) lineOf(role topics.UserRole, r topics.Right) []string {
 func (g *guarded) without(role topics.UserRole, r topics.Right, try func()) {
 	g.Helper()
 	implied := r
-	switch r.Operation { //nolint:exhaustive // the others imply nothing
+	switch r.Operation {
 	case kmsg.ACLOperationRead, kmsg.ACLOperationWrite:
 		implied.Operation = kmsg.ACLOperationDescribe
 	case kmsg.ACLOperationAlterConfigs:

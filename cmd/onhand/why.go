@@ -163,7 +163,7 @@ func (a *app) whyFromKafka(ctx context.Context, reader *whyReader, s *whyState, 
 		return ctx.Err()
 	}
 	if err != nil {
-		r.note("the topics could not be read: %s", oneSentence(err))
+		r.note("the topics could not be read: %s", oneSentence(a.nameRightsOf(ctx, reader.config, "why", err)))
 	}
 	return nil
 }
