@@ -157,7 +157,7 @@ const simulationMax = time.Minute
 func simulate(t *testing.T, s *schedule) *outcome { return simulateWith(t, s, nil) }
 
 // simulateWith is simulate with something around the processes' stores.
-func simulateWith(t *testing.T, s *schedule, stored func(closingStore) closingStore) *outcome {
+func simulateWith(t *testing.T, s *schedule, stored func(*simulation, string, closingStore) closingStore) *outcome {
 	o := &outcome{schedule: s}
 	guard := time.AfterFunc(simulationMax, func() {
 		stacks := make([]byte, 1<<20)
@@ -175,7 +175,9 @@ func simulateWith(t *testing.T, s *schedule, stored func(closingStore) closingSt
 				}
 			}()
 			sim = newSimulation(b, s.settings)
-			sim.stored = stored
+			if stored != nil {
+				sim.stored = func(instance string, store closingStore) closingStore { return stored(sim, instance, store) }
+			}
 			sim.run(s)
 		}()
 		cancel()
@@ -202,7 +204,7 @@ func (s *simulation) run(plan *schedule) {
 	<-time.After(time.Second)
 	s.heal()
 	if !slices.ContainsFunc(s.alive(), func(p *simProcess) bool { return true }) {
-		s.process("z")
+		s.process("z", 0)
 	}
 	s.note("all faults end")
 	s.rest()
@@ -260,14 +262,14 @@ func (s *simulation) do(words []string) error {
 	}
 	switch arg(0) {
 	case "start":
-		s.process(arg(1))
+		s.process(arg(1), number(2))
 	case "stop", "cut", "freeze":
 		return s.end(arg(0), arg(1), span(2))
 	case "kick":
 		s.kick(arg(1))
 	case "arm":
 		s.mu.Lock()
-		s.faults = append(s.faults, &fault{process: arg(1), step: arg(2), nth: number(3), effect: arg(4), wait: span(5)})
+		s.faults = append(s.faults, &fault{process: arg(1), step: arg(2), nth: number(3), effect: arg(4), wait: span(5), mark: arg(5)})
 		s.mu.Unlock()
 	case "fail":
 		return s.fail(arg(1), number(2), arg(3))
@@ -278,6 +280,10 @@ func (s *simulation) do(words []string) error {
 		s.rollBack(to)
 	case "state":
 		s.rollBack(number(1))
+	case "mark":
+		s.mark(arg(1))
+	case "back":
+		s.back(arg(1))
 	case "empty":
 		s.rollBack(0)
 	case "leaders":
@@ -285,6 +291,8 @@ func (s *simulation) do(words []string) error {
 		s.fake.RehashCoordinators()
 	case "graph":
 		s.publishGraph(arg(1))
+	case "forget-offsets":
+		s.forgetOffsets()
 	case "registry":
 		s.registry.set(arg(1) == "down")
 	case "skew":

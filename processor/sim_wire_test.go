@@ -22,6 +22,7 @@ import (
 //
 //	EndTxn>   a request is about to leave the process; Kafka's go by the names of the protocol
 //	EndTxn<   its answer is about to reach it
+//	ListStable>   a ListOffsets that asks how far transactions have ended
 //	commit>   those of the store are load, checkpoint, commit, and the names of other commands
 type wire struct {
 	net.Conn
@@ -33,11 +34,12 @@ type wire struct {
 	writes  deadline
 
 	mu    sync.Mutex
-	asked map[int32]string // steps under way to a broker, by correlation id
-	last  string           // the step under way to Redis
-	late  chan []byte      // requests that the network delivers later; nil: none was
+	asked map[int32]asked // requests under way to a broker, by correlation id
+	last  string          // the step under way to Redis
+	late  chan []byte     // requests that the network delivers later; nil: none was
 
 	answer []byte // of a broker, in part read by the client
+	tamper string // what to do to the answer that was just read
 }
 
 var errCut = errors.New("the connection is cut")
@@ -154,6 +156,15 @@ func (w *wire) strike(step string, d *deadline) (pass bool, late time.Duration, 
 		return true, f.wait, nil
 	case "freeze":
 		w.process.freeze(f.wait)
+	case "mark":
+		w.process.sim.mark(f.mark)
+	case "back":
+		w.process.sim.back(f.mark)
+	case "kick":
+		go w.process.sim.kick(w.process.name)
+		return true, f.wait, nil
+	case "agree", "lag":
+		w.tamper = f.effect
 	}
 	if thawed := w.process.frozen(); thawed != nil {
 		err = w.wait(thawed, d)
@@ -223,9 +234,64 @@ func (w *wire) request(b []byte) string {
 	if len(b) < 12 {
 		return "short"
 	}
-	name := kmsg.Key(int16(binary.BigEndian.Uint16(b[4:]))).Name()
-	w.asked[int32(binary.BigEndian.Uint32(b[8:]))] = name
+	key, version := int16(binary.BigEndian.Uint16(b[4:])), int16(binary.BigEndian.Uint16(b[6:]))
+	name := kmsg.Key(key).Name()
+	if key == int16(kmsg.ListOffsets) && stable(b, version) {
+		name = "ListStable"
+	}
+	w.asked[int32(binary.BigEndian.Uint32(b[8:]))] = asked{name, version}
 	return name
+}
+
+// stable says whether a ListOffsets asks how far transactions have ended.
+func stable(b []byte, version int16) bool {
+	r := kmsg.ListOffsetsRequest{Version: version}
+	body := 14 + int(binary.BigEndian.Uint16(b[12:])) // length, key, version, correlation id, client id
+	if r.IsFlexible() {
+		body++
+	}
+	return body < len(b) && r.ReadFrom(b[body:]) == nil && r.IsolationLevel == 1
+}
+
+// asked is a request that waits for its answer.
+type asked struct {
+	step    string
+	version int16
+}
+
+// agreed is the answer of a broker that takes a member that is gone for one that is not.
+func (a *asked) agreed(frame []byte) []byte {
+	r := kmsg.HeartbeatResponse{Version: a.version}
+	return a.changed(frame, &r, func() { r.ErrorCode = 0 })
+}
+
+// lagging is the answer of a broker that has not seen the marker of the newest transaction yet: its records, one here,
+// count for the high watermark and not as committed.
+func (a *asked) lagging(frame []byte, topic string) []byte {
+	r := kmsg.ListOffsetsResponse{Version: a.version}
+	return a.changed(frame, &r, func() {
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				if p := &r.Topics[i].Partitions[j]; r.Topics[i].Topic == topic && p.Offset >= 2 {
+					p.Offset -= 2
+				}
+			}
+		}
+	})
+}
+
+func (a *asked) changed(frame []byte, r kmsg.Response, change func()) []byte {
+	header := 8
+	if r.IsFlexible() {
+		header++
+	}
+	if err := r.ReadFrom(frame[header:]); err != nil {
+		return frame
+	}
+	change()
+	frame = r.AppendTo(frame[:header])
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+	return frame
 }
 
 // Read returns bytes of an answer, from a broker as a whole before its first byte.
@@ -240,10 +306,17 @@ func (w *wire) Read(b []byte) (int, error) {
 		}
 		w.mu.Lock()
 		id := int32(binary.BigEndian.Uint32(frame[4:]))
-		step := w.asked[id]
+		request := w.asked[id]
 		delete(w.asked, id)
 		w.mu.Unlock()
-		pass, late, err := w.strike(step+"<", &w.reads)
+		pass, late, err := w.strike(request.step+"<", &w.reads)
+		switch w.tamper {
+		case "agree":
+			frame = request.agreed(frame)
+		case "lag":
+			frame = request.lagging(frame, w.process.sim.names.ReservationResults)
+		}
+		w.tamper = ""
 		if err == nil && !pass {
 			err = w.wait(nil, &w.reads)
 		} else if err == nil && late > 0 {

@@ -2,6 +2,7 @@ package processor_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,8 @@ type simulation struct {
 	scripts map[string]string // what the scripts of Redis do, by their sums
 	faults  []*fault
 	history []redisState // after each commit, oldest first
-	story   []string     // what happened
+	marks   map[string]redisState
+	story   []string // what happened
 	healed  bool
 }
 
@@ -50,8 +52,8 @@ type simulation struct {
 const simRedis = "127.0.0.1:6379"
 
 func newSimulation(t testing.TB, s settings) *simulation {
-	w := &world{TB: t, namespace: "sim", partitions: s.partitions, tracers: noTracers, tick: 500 * time.Millisecond, patience: 4 * time.Minute}
-	sim := &simulation{world: w, began: time.Now(), settings: s, processes: make(map[string]*simProcess), scripts: make(map[string]string)}
+	w := &world{TB: t, namespace: "sim", partitions: s.partitions, tracers: noTracers, tick: 2 * time.Second, patience: 3 * time.Minute}
+	sim := &simulation{world: w, began: time.Now(), settings: s, processes: make(map[string]*simProcess), scripts: make(map[string]string), marks: make(map[string]redisState)}
 	var err error
 	w.fake, err = kfake.NewCluster(kfake.Ports(s.ports()...), kfake.ListenFn(sim.network.Listen))
 	w.must(err)
@@ -182,8 +184,8 @@ func (p *simProcess) strike(step string) fault {
 	return p.sim.strike(p.name, step)
 }
 
-// process starts a life of a process. One that lives goes on.
-func (s *simulation) process(name string) {
+// process starts a life of a process, which folds that many records at once. One that lives goes on.
+func (s *simulation) process(name string, batch int) {
 	p := s.processes[name]
 	if p == nil {
 		p = &simProcess{sim: s, name: name}
@@ -200,9 +202,9 @@ func (s *simulation) process(name string) {
 	s.note("%s starts", name)
 	r := s.start(name, func(o *processor.Options) {
 		o.Reader = topics.NewReader(schemas.NewDecoder(s.registry, schemas.DecoderOptions{}), topics.Options{})
-		o.BatchRecords, o.CacheBytes = s.settings.batch, s.settings.cache*int64(s.partitions)
+		o.BatchRecords, o.CacheBytes = cmp.Or(batch, s.settings.batch), s.settings.cache*int64(s.partitions)
 		o.RegistryWait = 10 * time.Minute
-	}, func(o *processor.Options) { o.Sessions = 1 })
+	})
 	p.mu.Lock()
 	p.runner, p.live = r, true
 	p.mu.Unlock()
@@ -210,7 +212,7 @@ func (s *simulation) process(name string) {
 
 // wired puts a wire between a process and what it talks to.
 func (s *simulation) wired(name, address string, conn net.Conn) net.Conn {
-	return &wire{Conn: conn, process: s.processes[name], kafka: address != simRedis, closed: make(chan struct{}), asked: make(map[int32]string)}
+	return &wire{Conn: conn, process: s.processes[name], kafka: address != simRedis, closed: make(chan struct{}), asked: make(map[int32]asked)}
 }
 
 // fault strikes when a process takes a step for the nth time after it was armed.
@@ -219,6 +221,7 @@ type fault struct {
 	nth           int
 	effect        string
 	wait          time.Duration
+	mark          string
 }
 
 func (s *simulation) strike(process, step string) fault {
@@ -234,7 +237,9 @@ func (s *simulation) strike(process, step string) fault {
 		if f.nth--; f.nth > 0 {
 			continue
 		}
-		s.faults = slices.Delete(s.faults, i, i+1)
+		if f.effect != "agree" && f.effect != "lag" {
+			s.faults = slices.Delete(s.faults, i, i+1)
+		}
 		s.tell("%s at %s: %s %s", process, step, f.effect, f.wait)
 		return *f
 	}
@@ -350,6 +355,29 @@ func (s *simulation) rollBack(to int) {
 	state := s.history[to]
 	s.tell("redis goes back to state %d of %d", to, len(s.history)-1)
 	s.mu.Unlock()
+	s.restore(state)
+}
+
+// mark remembers what Redis holds; back brings it back.
+func (s *simulation) mark(name string) {
+	state := s.redis()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks[name] = state
+	s.tell("redis is marked %s", name)
+}
+
+func (s *simulation) back(name string) {
+	s.mu.Lock()
+	state, ok := s.marks[name]
+	s.tell("redis goes back to mark %s: %v", name, ok)
+	s.mu.Unlock()
+	if ok {
+		s.restore(state)
+	}
+}
+
+func (s *simulation) restore(state redisState) {
 	command := []string{"EVAL", restoreScript, "0"}
 	for _, c := range state {
 		command = append(append(command, strconv.Itoa(len(c))), c...)
@@ -369,6 +397,15 @@ func (s *simulation) rollBack(to int) {
 func (s *simulation) kick(name string) {
 	_, err := kadm.NewClient(s.client).LeaveGroup(s.Context(), kadm.LeaveGroup(s.names.ConsumerGroup()).Reason("thrown out by a test").InstanceIDs(name+"-0"))
 	s.note("%s is thrown out of the group: %v", name, err)
+}
+
+// forgetOffsets deletes the group, which must have no members.
+func (s *simulation) forgetOffsets() {
+	s.eventually("the group is empty and can be deleted", func() bool {
+		deleted, err := kadm.NewClient(s.client).DeleteGroups(s.Context(), s.names.ConsumerGroup())
+		return err == nil && deleted.Error() == nil
+	})
+	s.note("the group and its offsets are deleted")
 }
 
 // now is the clock of those who send records.

@@ -56,7 +56,7 @@ type world struct {
 	tick       time.Duration // between two looks of eventually
 	patience   time.Duration // how long eventually waits
 
-	stored func(closingStore) closingStore                        // around the store of a processor; nil: none
+	stored func(instance string, s closingStore) closingStore     // around the store of a processor; nil: none
 	wired  func(instance, address string, conn net.Conn) net.Conn // around the connections of a processor; nil: none
 }
 
@@ -280,7 +280,7 @@ func (w *world) start(instance string, change ...func(*processor.Options)) *runn
 		w.must(err)
 	}
 	if w.stored != nil {
-		r.store = w.stored(r.store)
+		r.store = w.stored(instance, r.store)
 	}
 	observer, err := processor.NewObserver(w.tracers, metricnoop.NewMeterProvider(), propagation.TraceContext{})
 	w.must(err)

@@ -1,0 +1,157 @@
+package processor_test
+
+// knownSchedules are those by which a checker of a model of the protocol told good rules from bad, in the form of directed.
+var knownSchedules = map[string]string{
+	"an old owner is paused, the partition moves, Redis goes back to it": `
+		set rising 1
+		0s start a
+		6s start b
+		14s adjust d1 SKU-0 L01 1
+		15s mark old
+		20s arm a {Produce>|Produce<|TxnOffsetCommit>|TxnOffsetCommit<|EndTxn>|EndTxn<|commit>|commit<} 1 kick {1s|2s|3s|7s}
+		20s reserve r1 SKU-0 L01 1 whole
+		20s adjust d2 SKU-0 L01 1
+		20s reserve r2 SKU-0 L01 1 whole
+		22s reserve r3 SKU-0 L01 1 whole
+		? 22.5s back old
+		23s reserve r4 SKU-0 L01 1
+		? 24s back old
+		? 26s rollback 1`,
+	"the same inside a sweep or an expiry, with a graph during the rebalance": `
+		set cache {1|1000000}
+		0s start a
+		6s start b
+		14s adjust d1 SKU-0 L01 3
+		14s reserve r1 SKU-0 L01 1 expires 7s
+		15s mark old
+		? 19s arm a {step} 2 kick {1s|3s|7s}
+		20s arm a {Produce>|TxnOffsetCommit>|EndTxn>|EndTxn<|commit>|commit<} 1 kick {1s|3s|7s}
+		20.9s graph {other|more}
+		22s graph {first|other}
+		? 23s back old
+		? 24s back old
+		30s adjust d3 SKU-0 L01 1`,
+	"killed between the two commits of a batch of one kind": `
+		set partitions 2
+		set cache {1|1000000}
+		0s start a
+		4s adjust d1 SKU-0 L01 1
+		7s arm a {TxnOffsetCommit<|EndTxn>|EndTxn<|commit>|commit<} 1 cut
+		7s {poison bytes p1 SKU-0|poison nowhere p1 SKU-0|poison event p1 SKU-0|misrouted m1 SKU-0 L01 1|graph other|reserve r1 SKU-1 L00 9 whole}
+		10s start a
+		? 14s state {1|2|3}
+		? 16s adjust d2 SKU-1 L01 1`,
+	"back over a poison and a misrouted record, with the graph that knows the location": `
+		set partitions 2
+		set batch {1|2|100}
+		0s start a
+		4s adjust d1 SKU-0 L04 1
+		4s misrouted m1 SKU-0 L04 1
+		4s misrouted m2 SKU-0 L01 1
+		4s poison bytes p1 SKU-0
+		6s adjust d2 SKU-0 L01 1
+		? 8s cut a
+		8s state {1|2|3}
+		8s graph more
+		9s start a
+		? 12s arm a commit> 1 cut
+		? 12s state {1|2}
+		16s start a`,
+	"back with one busy and one idle input, killed in the replay and at its end": `
+		set batch {1|2}
+		set cache {1|1000000}
+		0s start a
+		4s adjust d1 SKU-0 L01 1
+		5s adjust d2 SKU-0 L01 1
+		6s adjust d3 SKU-1 L02 1
+		? 6s reserve r1 SKU-0 L01 1
+		9s stop a
+		16s state {1|2|3}
+		? 16s adjust d4 SKU-0 L01 1
+		16s arm a commit{>|<} {2|3|4} cut
+		16s start a
+		? 18s graph other
+		19s arm a {Produce>|EndTxn>|EndTxn<|commit<} 1 cut
+		19s start a
+		22s start a`,
+	"a graph is swept and published, Redis never hears of it, the next is like the one before": `
+		set cache {1|1000000}
+		0s start a
+		4s adjust d1 SKU-0 L00 1
+		4s adjust d2 SKU-1 L02 1
+		8s arm a commit> {1|2|3} cut
+		8s graph other
+		? 12s start a
+		14s graph first
+		16s start a
+		? 20s state {1|2|3|4}`,
+	"back without traffic, with an expiry due": `
+		0s start a
+		4s adjust d1 SKU-0 L01 1
+		5s mark old
+		6s reserve r1 SKU-0 {L01|EAST} 1 expires {3s|7s|20s}
+		{7s|9s|12s} back old
+		? 14s back old`,
+	"nothing in memory, Redis goes back, a competing RESERVE comes first": `
+		set cache 1
+		set batch 1
+		set rising 1
+		0s start a
+		4s adjust d1 SKU-0 L01 1
+		5s mark old
+		6s reserve r1 SKU-0 L01 1 whole
+		7s adjust d2 SKU-1 L01 1
+		8s adjust d3 SKU-2 L01 1
+		{9.1s|9.5s|9.9s} back old
+		10s reserve r2 SKU-0 L01 1 whole
+		? 10.2s back old
+		10.3s reserve r3 SKU-0 {L01|EAST|ALL} 1`,
+	"an old Redis or an empty one at any step": `
+		set batch {1|100}
+		set cache {1|1000000}
+		0s mark empty
+		0s start a
+		4s adjust d1 SKU-0 L01 2
+		5s mark old
+		6s adjust d2 SKU-0 L01 1
+		7s reserve r1 SKU-0 {L01|EAST} 1
+		8s arm a {step} {1|2|3} back {old|empty}
+		8s reserve r2 SKU-0 L01 1
+		8s adjust d3 SKU-1 L01 1
+		? 10s arm a {step} {1|2|3} back {old|empty}
+		11s reserve r3 SKU-0 {L01|WEST} 1`,
+	"back between a claim and its first commit, then another instance claims": `
+		0s start a
+		4s adjust d1 SKU-0 L01 2
+		5s mark old
+		6s reserve r1 SKU-0 L01 1
+		9s stop a
+		16s arm b commit< 1 back old
+		16s arm b {OffsetFetch>|ListOffsets<|Produce>|commit>} {1|2} {cut|freeze 9s|kick 2s}
+		16s start b
+		18s reserve r2 SKU-0 L01 1
+		20s start c
+		26s reserve r3 SKU-0 L01 1`,
+	"read an hour after its expiry, and one request id with two contents, replayed": `
+		0s start a
+		4s adjust d1 SKU-0 L01 3
+		6s skew -1h
+		6s reserve r1 SKU-0 L01 1 expires 3s
+		6s skew 0s
+		7s reserve r2 SKU-0 L01 1
+		7s reserve r2 SKU-0 L02 2
+		? 8s again 2
+		10s state {1|2|3}
+		12s reserve r2 SKU-0 L01 {1|2}
+		? 14s state {1|2|3}`,
+	"the group's offsets are deleted, and an input has none": `
+		0s start a
+		4s adjust d1 SKU-0 L01 3
+		? 4s reserve r1 SKU-0 L01 1
+		8s stop a
+		16s forget-offsets
+		18s adjust d2 SKU-0 L01 1
+		18s reserve r2 SKU-0 L01 1
+		20s start {a|b}
+		? 24s rollback 1`,
+}
