@@ -424,34 +424,45 @@ func (t *trial) lag() (lag int64) {
 	return lag
 }
 
-// assigned returns the partitions that a member holds, once the group has come to rest.
+// assigned returns the partitions that members hold, once the group has come to rest and every member has some.
 func (t *trial) assigned(names ...string) (partitions []int32) {
 	t.Helper()
 	admin := kadm.NewClient(t.client)
-	t.eventually("a stable group", func() bool {
+	t.eventually("a stable group in which every member has a part", func() bool {
 		groups, err := admin.DescribeGroups(t.Context(), t.names.ConsumerGroup())
-		partitions = nil
 		group := groups[t.names.ConsumerGroup()]
 		if err != nil || group.State != "Stable" {
 			return false
 		}
-		all := 0
-		for _, m := range group.Members {
-			c, ok := m.Assigned.AsConsumer()
-			if !ok || m.InstanceID == nil {
-				continue
+		held, all := heldBy(group.Members, t.names.StockDeltas)
+		for name, m := range t.members {
+			if m.alive() != (len(held[name]) > 0) {
+				return false
 			}
-			for _, topic := range c.Topics {
-				if topic.Topic != t.names.StockDeltas {
-					continue
-				}
-				all += len(topic.Partitions)
-				if slices.Contains(names, strings.TrimSuffix(*m.InstanceID, "-0")) {
-					partitions = append(partitions, topic.Partitions...)
-				}
-			}
+		}
+		partitions = nil
+		for _, name := range names {
+			partitions = append(partitions, held[name]...)
 		}
 		return all == int(t.partitions)
 	})
 	return partitions
+}
+
+// heldBy returns the partitions of a topic by the name of the member that holds them, and how many they are.
+func heldBy(members []kadm.DescribedGroupMember, name string) (held map[string][]int32, all int) {
+	held = make(map[string][]int32)
+	for _, m := range members {
+		c, ok := m.Assigned.AsConsumer()
+		if !ok || m.InstanceID == nil {
+			continue
+		}
+		for _, topic := range c.Topics {
+			if topic.Topic == name {
+				member := strings.TrimSuffix(*m.InstanceID, "-0")
+				held[member], all = append(held[member], topic.Partitions...), all+len(topic.Partitions)
+			}
+		}
+	}
+	return held, all
 }

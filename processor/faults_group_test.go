@@ -31,8 +31,9 @@ func rebalance(t *trial, n int) struck {
 	case (kind == "leave" || kind == "die") && len(alive) == 2:
 		kind = "join"
 	}
+	t.assigned()
+	<-time.After(time.Second) // whoever got something has claimed it
 	if kind == "join" {
-		t.assigned()
 		s := t.strikes("join", t.all())
 		t.member(gone[t.rand.IntN(len(gone))]).start()
 		return s

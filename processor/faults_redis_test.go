@@ -272,12 +272,11 @@ func TestFaultRedisFull(t *testing.T) {
 	host, _, _ := strings.Cut(strings.TrimPrefix(url, "redis://"), "/")
 	_, port, _ := strings.Cut(host, ":")
 	faultKind{few: 2, members: []string{"a", "b"}, inflict: func(t *trial, n int) struck {
-		at := time.Now()
 		what, answer, mend := "no memory", "OOM", t.noMemory
 		if n%2 == 1 {
 			what, answer, mend = "no disk", "MISCONF", t.noDisk
 		}
-		mended := mend(port)
+		mended, at := mend(port), time.Now()
 		refused, _ := t.tryRedis(port, "set", t.namespace+"-refused", "1")
 		if !strings.HasPrefix(refused, answer) {
 			t.Errorf("%s: a write is answered %q", what, refused)
@@ -310,7 +309,9 @@ func (t *trial) noDisk(port string) (mend func()) {
 	}
 	t.Cleanup(mend)
 	t.redis(port, "config", "set", "save", "3600 1000000000")
+	idle := func() bool { return t.info(port, "rdb_bgsave_in_progress") == "0" }
+	t.eventually("no dump under way", idle)
 	t.redis(port, "bgsave")
-	t.eventually("a dump that cannot be written", func() bool { return t.info(port, "rdb_last_bgsave_status") == "err" })
+	t.eventually("a dump that cannot be written", func() bool { return idle() && t.info(port, "rdb_last_bgsave_status") == "err" })
 	return mend
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -37,6 +38,7 @@ type childSettings struct {
 	Redis, Namespace      string
 	Instance              string
 	Session, RedisTimeout time.Duration     // session time-out; how long a call of Redis may take, 0: the default
+	Without               string            // guard that is taken out; see processor.Guards
 	Through               map[string]string // address: proxy that connections to it go through
 }
 
@@ -58,6 +60,9 @@ func child(text string) {
 	}
 	var s childSettings
 	check(json.Unmarshal([]byte(text), &s))
+	if s.Without != "" {
+		processor.Without(func(g *processor.Guards) { reflect.ValueOf(g).Elem().FieldByName(s.Without).SetBool(true) })
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go func() { // until the parent, dead or alive, closes its end
