@@ -13,14 +13,18 @@ import (
 // schedule is what happens in a simulation, as text, a step a line. It begins with settings, then says what happens when:
 //
 //	set partitions 1 | brokers 1 | batch 2 | cache 1 | rising 1
-//	  0.500s start a                  a process; stop: in order; cut: as kill -9; freeze a 8s: its network stalls
+//	  0.500s start a                  a process; start a 2: one that folds 2 records at once
+//	  0.500s stop a | cut a | freeze a 8s   in order, as kill -9, its network stalls
 //	  1s kick a                       the group forgets a member
 //	  1s arm a EndTxn> 2 drop         at the second such step of a from now on:
 //	                                  cut, drop: the connection breaks, lose: the message is lost,
-//	                                  late 3s: it comes later, freeze 8s
+//	                                  late 3s: it comes later, freeze 8s, kick 3s: thrown out and late,
+//	                                  mark M, back M; from the first such step on, agree: a heartbeat is
+//	                                  answered well whatever is true, lag: a marker is not there yet
 //	  1s fail EndTxn 2 NOT_COORDINATOR   the brokers refuse that many requests of the processors
 //	  2s rollback 3                   Redis goes back by three commits; state 2: to what it held after the second
 //	  2s empty                        Redis is empty
+//	  2s mark M | back M              Redis goes back to what it held at the mark
 //	  2s leaders                      partitions get other leaders, coordinators move
 //	  2s graph other                  one of the graphs
 //	  2s registry down | up

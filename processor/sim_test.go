@@ -151,7 +151,7 @@ func (b *bubble) finish() {
 
 // simulationMax is how long a simulation may take in real time, of which it needs some 50 ms: one that takes longer goes
 // round and round at one moment of its own time.
-const simulationMax = time.Minute
+const simulationMax = 3 * time.Minute
 
 // simulate runs a schedule and checks what is left.
 func simulate(t *testing.T, s *schedule) *outcome { return simulateWith(t, s, nil) }
