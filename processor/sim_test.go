@@ -203,7 +203,7 @@ func (s *simulation) run(plan *schedule) {
 	}
 	<-time.After(time.Second)
 	s.heal()
-	if !slices.ContainsFunc(s.alive(), func(p *simProcess) bool { return true }) {
+	if len(s.alive()) == 0 {
 		s.process("z", 0)
 	}
 	s.note("all faults end")
@@ -219,11 +219,9 @@ func (s *simulation) run(plan *schedule) {
 func (s *simulation) alive() []*simProcess {
 	var alive []*simProcess
 	for _, p := range s.processes {
-		p.mu.Lock()
-		if p.live {
+		if p.lives() {
 			alive = append(alive, p)
 		}
-		p.mu.Unlock()
 	}
 	return alive
 }

@@ -174,11 +174,14 @@ func (p *simProcess) frozen() chan struct{} {
 	return p.ice
 }
 
-func (p *simProcess) strike(step string) fault {
+func (p *simProcess) lives() bool {
 	p.mu.Lock()
-	live := p.live
-	p.mu.Unlock()
-	if !live {
+	defer p.mu.Unlock()
+	return p.live
+}
+
+func (p *simProcess) strike(step string) fault {
+	if !p.lives() {
 		return fault{}
 	}
 	return p.sim.strike(p.name, step)
@@ -186,12 +189,14 @@ func (p *simProcess) strike(step string) fault {
 
 // process starts a life of a process, which folds that many records at once. One that lives goes on.
 func (s *simulation) process(name string, batch int) {
+	s.mu.Lock()
 	p := s.processes[name]
 	if p == nil {
 		p = &simProcess{sim: s, name: name}
 		s.processes[name] = p
 	}
-	if p.live {
+	s.mu.Unlock()
+	if p.lives() {
 		return
 	}
 	if p.stopping {
@@ -212,6 +217,8 @@ func (s *simulation) process(name string, batch int) {
 
 // wired puts a wire between a process and what it talks to.
 func (s *simulation) wired(name, address string, conn net.Conn) net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return &wire{Conn: conn, process: s.processes[name], kafka: address != simRedis, closed: make(chan struct{}), asked: make(map[int32]asked)}
 }
 
