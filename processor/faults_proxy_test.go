@@ -146,7 +146,7 @@ func (p *proxy) lostBytes() int {
 //	go test -run TestFaultTimeouts ./processor -faults 60 -timeout 3h
 func TestFaultTimeouts(t *testing.T) {
 	var redis, kafka []*proxy
-	faultKind{few: 4, members: []string{"a", "b"}, timeout: time.Second, connect: connectToBreak, setUp: func(t *trial) {
+	faultKind{few: 3, members: []string{"a", "b"}, timeout: time.Second, connect: connectToBreak, setUp: func(t *trial) {
 		redis, kafka, t.through = nil, nil, make(map[string]string)
 		address, _, _ := strings.Cut(strings.TrimPrefix(t.redisURL, "redis://"), "/")
 		redis = append(redis, newProxy(t.world, address))

@@ -226,7 +226,7 @@ func TestFaultSlotMigration(t *testing.T) {
 		return
 	}
 	ports := clusterPorts(url)
-	faultKind{few: 3, members: []string{"a", "b"}, connect: connectTo("ONHAND_TEST_REDIS_CLUSTER", "redis-cluster"), inflict: func(t *trial, _ int) struck {
+	faultKind{few: 1, members: []string{"a", "b"}, connect: connectTo("ONHAND_TEST_REDIS_CLUSTER", "redis-cluster"), inflict: func(t *trial, _ int) struck {
 		task := int32(t.rand.IntN(int(t.partitions)))
 		nodes := t.healthy(ports)
 		slot := t.slotOf(ports[0], task)

@@ -15,7 +15,7 @@ import (
 
 var (
 	faultsFlag     = flag.Int("faults", 0, "how many faults each TestFault… inflicts; 0: a few")
-	faultRateFlag  = flag.Int("faultrate", 0, "records a second while faults go on; 0: 3000 with -faults on real services, 1000 without, 300 on stand-ins")
+	faultRateFlag  = flag.Int("faultrate", 0, "records a second while faults go on; 0: 3000 with -faults on real services, 500 without, 300 on stand-ins")
 	faultWorldFlag = flag.Int("faultworld", 25, "after how many faults everything is checked and begun anew")
 	faultGuardFlag = flag.String("faultguard", "", "guard that is taken out of the processors, by its name in processor.Guards: the checks must notice")
 )
@@ -139,7 +139,7 @@ func (t *trial) rate() int {
 	case t.fake != nil:
 		return 300
 	case *faultsFlag == 0:
-		return 1000
+		return 500
 	}
 	return 3000
 }
@@ -213,7 +213,7 @@ func (t *trial) checkpoint(n int32) (availability.Checkpoint, error) {
 //	go test -run TestFaultKills ./processor -seed N
 //	go test -run TestFaultKills ./processor -faults 500 -timeout 3h
 func TestFaultKills(t *testing.T) {
-	faultKind{few: 5, members: []string{"a", "b"}, inflict: func(t *trial, _ int) struck {
+	faultKind{few: 4, members: []string{"a", "b"}, inflict: func(t *trial, _ int) struck {
 		victims := [][]string{{"a"}, {"b"}, {"a"}, {"b"}, {"a", "b"}}[t.rand.IntN(5)]
 		s := t.strikes("SIGKILL", t.assigned(victims...))
 		for _, name := range victims {
