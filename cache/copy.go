@@ -23,6 +23,7 @@ type Copy struct {
 	Bytes      []int64                  // of each stock: fields and values in Redis
 	IDs        []IDCount                // sorted by bucket
 	Owed       int64                    // how many SKUs are owed
+	Due        int64                    // how many entries the index of what is due has
 	Graphs     []int64                  // versions kept, sorted
 }
 
@@ -34,20 +35,20 @@ type IDCount struct {
 
 // copyScript reads SKUs whole, and what there is beside them, with the checkpoint that they were written with.
 //
-//	KEYS  checkpoint, names, numbers of buckets, owed, graphs, then the buckets, then three for each SKU: stock, lists,
+//	KEYS  checkpoint, names, numbers of buckets, owed, graphs, due, then the buckets, then three for each SKU: stock, lists,
 //	      reservations
 //	ARGV  mark of the names at hand, count of buckets
 //
 // It returns the checkpoint; the names if they are not those at hand; the numbers of the buckets; the lengths of those
-// asked for; the count of SKUs owed; the versions of graphs; and {what, stock, lists, reservations, 1} for each SKU, as
+// asked for; the count of SKUs owed; the versions of graphs; the count of what is due; and {what, stock, lists, reservations, 1} for each SKU, as
 // loadScript does.
 var copyScript = redis.NewScript(`
 local checkpoint = redis.call('GET', KEYS[1]) or ''
 local names, lengths = {}, {}
 if string.sub(checkpoint, 18, 29) ~= ARGV[1] then names = redis.call('HGETALL', KEYS[2]) end
-local first = 6 + tonumber(ARGV[2])
-for k = 6, first - 1 do lengths[k - 5] = redis.call('STRLEN', KEYS[k]) end
-local reply = {checkpoint, names, redis.call('SMEMBERS', KEYS[3]), lengths, redis.call('SCARD', KEYS[4]), redis.call('HKEYS', KEYS[5])}
+local first = 7 + tonumber(ARGV[2])
+for k = 7, first - 1 do lengths[k - 6] = redis.call('STRLEN', KEYS[k]) end
+local reply = {checkpoint, names, redis.call('SMEMBERS', KEYS[3]), lengths, redis.call('SCARD', KEYS[4]), redis.call('HKEYS', KEYS[5]), redis.call('ZCARD', KEYS[6])}
 for k = first, #KEYS, 3 do
   local what = 'none'
   if redis.call('HGET', KEYS[k], 'v') then
@@ -90,7 +91,7 @@ func (r *Redis) copy(ctx context.Context, t *task, k keys, skus []availability.S
 	if names == nil {
 		l.names = newDictionary(nil)
 	}
-	keyNames := []string{k.checkpoint(), k.names(), k.buckets(), k.owed(), k.graphs()}
+	keyNames := []string{k.checkpoint(), k.names(), k.buckets(), k.owed(), k.graphs(), k.due()}
 	for _, bucket := range buckets {
 		keyNames = append(keyNames, k.bucket(bucket))
 	}
@@ -131,11 +132,12 @@ func (r *Redis) copy(ctx context.Context, t *task, k keys, skus []availability.S
 	if c.Graphs, err = numbersOf(k.graphs(), list(reply[5])); err != nil {
 		return c, nil, err
 	}
-	if err := l.unpack(reply[6:]); err != nil {
+	c.Due, _ = reply[6].(int64)
+	if err := l.unpack(reply[7:]); err != nil {
 		return c, nil, err
 	}
 	c.Stocks = l.stocks
-	for _, stock := range reply[6:] {
+	for _, stock := range reply[7:] {
 		c.Bytes = append(c.Bytes, bytesOf(stock))
 	}
 	return c, nil, nil

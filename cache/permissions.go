@@ -8,17 +8,15 @@ type Access uint8
 // What a user may do with the keys of a namespace.
 const (
 	ReadOnly  Access = iota // for commands that look
-	ReadWrite               // for the processor
-	Restoring               // for a restore, which may clear what is there
+	ReadWrite               // for the processor, and for a restore
 )
 
 // The commands of a user, by what they are for. Scripts run with the rights of their caller: one who may not write may
 // not write in a script either.
 var (
 	connectCommands = []string{"ping", "info"}
-	readCommands    = []string{"eval", "evalsha", "exists", "get", "getrange", "hget", "hgetall", "hkeys", "hlen", "hmget", "scard", "smembers", "sscan", "strlen", "zrangebyscore"}
-	writeCommands   = []string{"append", "del", "hdel", "hset", "sadd", "set", "srem", "zadd", "zcard", "zrem"}
-	clearCommands   = []string{"unlink"}
+	readCommands    = []string{"eval", "evalsha", "exists", "get", "getrange", "hget", "hgetall", "hkeys", "hlen", "hmget", "scard", "smembers", "sscan", "strlen", "zcard", "zrangebyscore"}
+	writeCommands   = []string{"append", "del", "hdel", "hset", "sadd", "set", "srem", "zadd", "zrem"}
 	clusterCommands = []string{"cluster|slots", "asking"} // where the slots are; a slot on its way from node to node
 )
 
@@ -43,9 +41,6 @@ func Permissions(url, namespace string, access Access) ([]string, error) {
 	commands = append(commands, readCommands...)
 	if access != ReadOnly {
 		commands = append(commands, writeCommands...)
-	}
-	if access == Restoring {
-		commands = append(commands, clearCommands...)
 	}
 	rules := []string{"~{" + namespace + ":*"}
 	for _, command := range commands {

@@ -28,7 +28,7 @@ func TestPermissionsSufficeAndNoneIsTooMany(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			used(t, name)
 			used(t, "redis-acl")
-			for _, access := range []Access{ReadOnly, ReadWrite, Restoring} {
+			for _, access := range []Access{ReadOnly, ReadWrite} {
 				users(t, text, access)
 			}
 			if other, ok := strings.CutSuffix(text, "/0"); ok {
@@ -107,6 +107,7 @@ func everything(t *testing.T, text, namespace string, access Access, c *chain) e
 		func() error { _, err := s.Owed(ctx, number); return err },
 		func() error { _, err := s.SKUs(ctx, number, 1); return err },
 		func() error { _, err := s.Count(ctx, number); return err },
+		func() error { return s.CopyIDs(ctx, number, 1, 0, nil) },
 		func() error { _, err := s.Copy(ctx, number, []availability.SKU{"z"}); return err },
 		func() error {
 			_, _, err := s.Load(ctx, number, largeGraph(t, 1), []availability.Want{{SKU: "z", Locations: []availability.LocationID{"L1"}}})
@@ -125,9 +126,7 @@ func everything(t *testing.T, text, namespace string, access Access, c *chain) e
 	if access != ReadOnly {
 		calls = append([]func() error{func() error { return writeAll(t, s, c) }}, calls...)
 		calls = append(calls, func() error { return s.LearnSchema(ctx, 1, "schema") })
-	}
-	if access == Restoring {
-		calls = append(calls, func() error { return restoreAndClear(ctx, s) })
+		calls = append(calls, func() error { return restoreAndErase(ctx, s) })
 	}
 	for _, call := range calls {
 		if err := call(); err != nil {
@@ -137,14 +136,14 @@ func everything(t *testing.T, text, namespace string, access Access, c *chain) e
 	return nil
 }
 
-// restoreAndClear makes another task of the namespace by a restore, and takes it away again.
-func restoreAndClear(ctx context.Context, s *Redis) error {
+// restoreAndErase makes another task of the namespace by a restore, and takes it away again.
+func restoreAndErase(ctx context.Context, s *Redis) error {
 	x, err := s.Restore(ctx, number+1, [16]byte{1})
 	if err == nil {
 		err = x.Finish(ctx, availability.Checkpoint{Epoch: 1, Partitions: 4})
 	}
 	if err == nil {
-		err = s.Clear(ctx, number+1, nil)
+		err = s.Erase(ctx, number+1)
 	}
 	return err
 }

@@ -55,6 +55,10 @@ return 'written'
 // Restore writes the state of one task into a Redis that has none of it. What it is given comes in the same order in every
 // run of the same restore. It is used by one goroutine.
 type Restore struct {
+	// Futures puts the earliest future of each location into the index of what is due. It is set before the first call. An
+	// owner that keeps overdue futures takes them out as their dates come.
+	Futures bool
+
 	redis   *Redis
 	number  int32
 	id      [16]byte
@@ -70,7 +74,7 @@ type Restore struct {
 
 // Restore begins a restore, or goes on with it. The id tells what is restored, and where. It fails with ErrOccupied or
 // ErrOtherRestore, and then nothing is changed. Where nobody has claimed the task since a run before has finished, the
-// restore is Done.
+// restore is over, and writes nothing.
 func (r *Redis) Restore(ctx context.Context, number int32, id [16]byte) (*Restore, error) {
 	x := &Restore{redis: r, number: number, id: id, keys: keysOf(r.namespace, number), task: new(task)}
 	if err := x.begin(ctx); err != nil {
@@ -124,11 +128,8 @@ func (x *Restore) begin(ctx context.Context) error {
 	return nil
 }
 
-// Begun says whether a run before has written a part; Done, whether it has written all.
+// Begun says whether a run before has written a part, or all.
 func (x *Restore) Begun() bool { return x.there > 0 || x.done }
-
-// Done is told beside Begun.
-func (x *Restore) Done() bool { return x.done }
 
 // finished is the number of the commit that has the checkpoint of the task.
 const finished = -1
@@ -150,6 +151,11 @@ func (x *Restore) Stock(ctx context.Context, d *availability.StockData) error {
 	part.Reservations = slices.Clone(d.Reservations)
 	for i := range part.Reservations {
 		part.Reservations[i].DueAdded = expiries(part.Reservations[i].Reservation)
+	}
+	for i := range part.Cells {
+		if c := &part.Cells[i]; x.Futures && len(c.Futures) > 0 {
+			part.FuturesDue = append(part.FuturesDue, availability.FutureDue{Location: c.Location, At: c.Futures[0].Expected})
+		}
 	}
 	part.FuturesDue = nil
 	for i := range part.Cells {
@@ -218,7 +224,7 @@ func (x *Restore) flush(ctx context.Context) error {
 	c.Expect = x.commitID(x.commits)
 	x.commits++
 	c.Checkpoint = availability.Checkpoint{CommitID: x.commitID(x.commits), CommitSeq: x.commits}
-	if x.commits > x.there {
+	if x.commits > x.there && !x.done {
 		if err := x.commit(ctx, c); err != nil {
 			return fmt.Errorf("restoring task %d: %w", x.number, err)
 		}
@@ -305,6 +311,9 @@ func (x *Restore) dictionary(ctx context.Context) (*dictionary, error) {
 func (x *Restore) Finish(ctx context.Context, c availability.Checkpoint) error {
 	c.CommitID = x.commitID(finished)
 	err := x.flush(ctx)
+	if x.done {
+		return err
+	}
 	if err == nil && x.commits < x.there {
 		err = ErrOtherRestore
 	}
@@ -337,4 +346,18 @@ func (x *Restore) finish(ctx context.Context, c *availability.Checkpoint) error 
 		return err
 	}
 	return x.refusal(answer)
+}
+
+// Occupied says whether there is anything of a task: its checkpoint, names, or a part of a restore.
+func (r *Redis) Occupied(ctx context.Context, task int32) (bool, error) {
+	k := keysOf(r.namespace, task)
+	var n int64
+	err := r.retry(ctx, func(ctx context.Context) (err error) {
+		n, err = r.client.Exists(ctx, k.checkpoint(), k.names(), k.restore()).Result()
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("looking for state of task %d: %w", task, err)
+	}
+	return n > 0, nil
 }

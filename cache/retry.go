@@ -93,8 +93,8 @@ var deniedCommand = regexp.MustCompile(`no permissions to run the '([^']+)' comm
 const deniedInScript = "can't run this command or subcommand"
 
 var (
-	readInScripts    = []any{"exists", "get", "getrange", "hget", "hgetall", "hkeys", "hlen", "hmget", "scard", "smembers", "strlen"}
-	writtenInScripts = []any{"zcard", "hset", "hdel", "sadd", "srem", "zadd", "zrem", "append", "del", "set"}
+	readInScripts    = []any{"exists", "get", "getrange", "hget", "hgetall", "hkeys", "hlen", "hmget", "scard", "smembers", "strlen", "zcard"}
+	writtenInScripts = []any{"hset", "hdel", "sadd", "srem", "zadd", "zrem", "append", "del", "set"}
 )
 
 // denied says of the answer to a user without a right, or without the right password, what is missing. It asks Redis where

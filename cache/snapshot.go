@@ -35,10 +35,11 @@ import (
 //	ids     bucket · ids of 8 bytes, to the end
 //	owed    SKUs, to the end
 //	graph   version · length of the whole · bytes of it, to the end; those of one graph follow one another
-//	end     how many there are of SKUs, cells, reservations, ids, SKUs owed, graphs · SHA-256 of the file up to this block
+//	end     how many there are of SKUs, cells, reservations, ids, SKUs owed, graphs, expiries, entries of the index ·
+//	        SHA-256 of the file up to this block
 //
-// Cells, pools, demand and reservations are packed as in Redis, with the names of the file. What expires is not there: it
-// is told by the reservations.
+// Cells, pools, demand and reservations are packed as in Redis, with the names of the file. The index of what is due is not
+// there: reservations and cells tell what it has, and how many entries it had whether futures were in it.
 const (
 	snapshotMagic  = "onhand-snapshot"
 	snapshotFormat = 1
@@ -72,10 +73,23 @@ type SnapshotHead struct {
 // SnapshotCounts are how many there are in a snapshot file.
 type SnapshotCounts struct {
 	SKUs, Cells, Reservations, IDs, Owed, Graphs int64
+	Expiries                                     int64 // of the reservations
+	Due                                          int64 // entries that the index of what is due had
 }
 
-func (c *SnapshotCounts) all() [6]*int64 {
-	return [...]*int64{&c.SKUs, &c.Cells, &c.Reservations, &c.IDs, &c.Owed, &c.Graphs}
+func (c *SnapshotCounts) all() [8]*int64 {
+	return [...]*int64{&c.SKUs, &c.Cells, &c.Reservations, &c.IDs, &c.Owed, &c.Graphs, &c.Expiries, &c.Due}
+}
+
+// Futures says whether the index of what is due had futures too, as it does where overdue ones are dropped.
+func (c *SnapshotCounts) Futures() bool { return c.Due > c.Expiries }
+
+func (c *SnapshotCounts) add(d *availability.StockData) {
+	c.Cells += int64(len(d.Cells))
+	c.Reservations += int64(len(d.Reservations))
+	for _, r := range d.Reservations {
+		c.Expiries += int64(len(expiries(r.Reservation)))
+	}
 }
 
 // SnapshotWriter writes a snapshot file. Its methods return the first error there was. It holds one block in memory.
@@ -152,8 +166,7 @@ func blockSum(head, stored []byte) uint64 {
 // Stock adds a SKU with all that the store has of it, as Copy returns it. Each SKU comes once.
 func (w *SnapshotWriter) Stock(d *availability.StockData) error {
 	w.counts.SKUs++
-	w.counts.Cells += int64(len(d.Cells))
-	w.counts.Reservations += int64(len(d.Reservations))
+	w.counts.add(d)
 	for _, part := range splitStock(d) {
 		if err := w.part(&part); err != nil {
 			return fmt.Errorf("writing SKU %q to a snapshot: %w", d.SKU, err)
@@ -274,6 +287,9 @@ func (w *SnapshotWriter) Graph(g availability.GraphData) error {
 	}
 	return w.err
 }
+
+// Due says how many entries the index of what is due has.
+func (w *SnapshotWriter) Due(n int64) { w.counts.Due = n }
 
 // Close ends the file, which is none without. It does not close what it was written to.
 func (w *SnapshotWriter) Close() (SnapshotCounts, error) {

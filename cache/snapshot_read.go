@@ -150,6 +150,7 @@ func (s *snapshotReader) end(content, sum []byte) error {
 	if err := u.end(); err != nil {
 		return refuse("%w", err)
 	}
+	s.counts.Due = counts.Due
 	if counts != s.counts {
 		return refuse("it should have %+v and has %+v", counts, s.counts)
 	}
@@ -275,8 +276,7 @@ func (s *snapshotReader) part(u *unpacker) (d availability.StockData, err error)
 	if s.last = d.SKU; !d.Exists {
 		s.counts.SKUs++
 	}
-	s.counts.Cells += int64(len(d.Cells))
-	s.counts.Reservations += int64(len(d.Reservations))
+	s.counts.add(&d)
 	return d, nil
 }
 

@@ -32,7 +32,11 @@ func fullState(t *testing.T, s *Redis, r *random, skus int) []availability.SKU {
 			cells = 3*partMax + 1
 		}
 		for i := range cells {
-			d.Cells = append(d.Cells, r.cell(availability.LocationID(fmt.Sprintf("location-%d", i))))
+			cell := r.cell(availability.LocationID(fmt.Sprintf("location-%d", i)))
+			if len(cell.Futures) > 0 {
+				d.FuturesDue = append(d.FuturesDue, availability.FutureDue{Location: cell.Location, At: cell.Futures[0].Expected})
+			}
+			d.Cells = append(d.Cells, cell)
 			if c := &d.Cells[i]; len(c.Futures) > 0 {
 				d.FuturesDue = append(d.FuturesDue, availability.FutureDue{Location: c.Location, At: c.Futures[0].Expected})
 			}
@@ -73,6 +77,7 @@ func writeSnapshot(t *testing.T, s *Redis, out io.Writer) SnapshotCounts {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Due(first.Due)
 	for _, b := range first.IDs {
 		if err := s.CopyIDs(ctx, number, b.Bucket, b.Count, func(ids []uint64) error { return w.IDs(availability.IDBatch{Bucket: b.Bucket, IDs: ids}) }); err != nil {
 			t.Fatal(err)
@@ -151,6 +156,9 @@ func TestASnapshotBringsBackTheWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if x.Futures = again.Futures(); !x.Futures {
+				t.Error("the futures in the index are not seen")
+			}
 			if x.Begun() != (runs > 0) {
 				t.Errorf("run %d: begun is %t", runs, x.Begun())
 			}
@@ -185,7 +193,7 @@ func TestASnapshotBringsBackTheWhole(t *testing.T) {
 				t.Errorf("part %d is\n%.1000v\nwant\n%.1000v", i, got, want[i])
 			}
 		}
-		if x, err := to.Restore(t.Context(), number, [16]byte{1}); err != nil || !x.Done() {
+		if x, err := to.Restore(t.Context(), number, [16]byte{1}); err != nil || !x.done {
 			t.Errorf("a restore that is finished: %v", err)
 		}
 	})
@@ -211,7 +219,7 @@ func TestARestoreMeetsNoOtherState(t *testing.T) {
 		if !must(s.Occupied(ctx, number))(t) {
 			t.Error("names are taken for nothing")
 		}
-		if err := s.Clear(ctx, number, nil); err != nil {
+		if err := s.Erase(ctx, number); err != nil {
 			t.Fatal(err)
 		}
 		if left := allKeys(t, s); len(left) > 0 || must(s.Occupied(ctx, number))(t) {
@@ -228,7 +236,7 @@ func TestARestoreMeetsNoOtherState(t *testing.T) {
 		if err := s.Commit(ctx, number, (&chain{t: t}).next()); !errors.Is(err, availability.ErrCorrupt) {
 			t.Errorf("a claim of a part of a restore: %v", err)
 		}
-		if err := s.Clear(ctx, number, nil); err != nil {
+		if err := s.Erase(ctx, number); err != nil {
 			t.Fatal(err)
 		}
 

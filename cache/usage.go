@@ -133,10 +133,13 @@ func (r *Redis) memoryOf(ctx context.Context, names []string) (bytes int64, err 
 	return bytes, nil
 }
 
-// Erase deletes every key of a task. Nobody may run the task meanwhile. A call that fails may be repeated: what lists the
-// other keys goes last.
+// Erase deletes every key of a task. Nobody may run the task meanwhile. The checkpoint goes first and the names last: what
+// an interruption leaves is taken for no state, and a call that fails may be repeated.
 func (r *Redis) Erase(ctx context.Context, task int32) error {
 	k := keysOf(r.namespace, task)
+	if err := r.delete(ctx, []string{k.checkpoint()}); err != nil {
+		return err
+	}
 	for shard := range availability.SKUShards {
 		skus, err := r.SKUs(ctx, task, shard)
 		if err != nil {
@@ -157,11 +160,11 @@ func (r *Redis) Erase(ctx context.Context, task int32) error {
 	if err != nil {
 		return err
 	}
-	names := []string{k.names(), k.due(), k.owed(), k.graphs(), k.checkpoint()}
+	var names []string
 	for _, n := range buckets {
 		names = append(names, k.bucket(n))
 	}
-	if err := r.delete(ctx, append(names, k.buckets())); err != nil {
+	if err := r.delete(ctx, append(names, k.buckets(), k.due(), k.owed(), k.graphs(), k.restore(), k.names())); err != nil {
 		return err
 	}
 	r.Forget(task)
