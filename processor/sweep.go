@@ -15,11 +15,13 @@ import (
 // The cursor is the next shard to visit. In a whole sweep every level is published, changed or not: Kafka has seen a
 // graph, or a part of a sweep, that the store has forgotten.
 
-// sweepWhole is added to the cursor of a whole sweep.
-const sweepWhole = 1 << 20
+// SweepWhole is added to the cursor of a whole sweep. By itself it is the cursor of one at its start.
+const SweepWhole = 1 << 20
 
-// wholeSweep is the cursor of a whole sweep at its start.
-const wholeSweep = sweepWhole
+const (
+	sweepWhole = SweepWhole
+	wholeSweep = SweepWhole
+)
 
 // sweeping says whether SKUs are left to visit, which shard is next, and whether every level is published.
 func sweeping(c *availability.Checkpoint) (shard int, whole, on bool) {

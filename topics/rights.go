@@ -110,6 +110,21 @@ var activities = []activity{
 		seesTasks(n)
 		n.read(n.StockDeltas, n.ReservationEvents, n.ReservationResults, n.DeadLetters, n.AvailabilityUpdates)
 	}},
+	{"snapshot", []UserRole{UserOperator}, func(n *rightsOf) {
+		seesGraph(n)
+		seesTasks(n)
+		n.read(n.StockDeltas, n.ReservationEvents)
+	}},
+	// Of no role: it is rare, and puts offsets and a graph where only processors and publishers do.
+	{"restore", nil, func(n *rightsOf) {
+		seesGraph(n)
+		seesTasks(n)
+		n.describe(n.ReservationResults, n.DeadLetters)
+		n.read(n.StockDeltas, n.ReservationEvents)
+		n.group(kmsg.ACLOperationRead)
+		n.write(n.LocationGraph)
+		n.transaction("graph-publisher")
+	}},
 	{"watch", []UserRole{UserReader, UserStorefront}, func(n *rightsOf) { n.read(n.AvailabilityUpdates) }},
 	{"import", []UserRole{UserStock}, func(n *rightsOf) { n.write(n.StockDeltas); n.read(n.LocationGraph) }},
 	{"reserve", []UserRole{UserOrders}, requests},

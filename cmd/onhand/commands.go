@@ -10,7 +10,7 @@ import (
 func commands(a *app) []*cobra.Command {
 	return slices.Concat(
 		grouped(groupSetup, newConfigCommand(a), newTopicsCommand(a), newSchemasCommand(a), newGraphCommand(a)),
-		grouped(groupWork, newDevCommand(a), newRunCommand(a), newImportCommand(a), newReserveCommand(a), newTransferCommand(a), newFulfillCommand(a), newReleaseCommand(a), newDLQCommand(a), newBenchCommand(a)),
+		grouped(groupWork, newDevCommand(a), newRunCommand(a), newImportCommand(a), newReserveCommand(a), newTransferCommand(a), newFulfillCommand(a), newReleaseCommand(a), newDLQCommand(a), newSnapshotCommand(a), newRestoreCommand(a), newBenchCommand(a)),
 		grouped(groupLook, newStatusCommand(a), newGetCommand(a), newWhyCommand(a), newWatchCommand(a), newAuditCommand(a), newVersionCommand(a)),
 	)
 }

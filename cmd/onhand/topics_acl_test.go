@@ -118,7 +118,7 @@ func (g *guarded) everybodyWorks(graphFile string) map[topics.UserRole][][]strin
 	g.follow()
 	works := [][]string{
 		{"topics", "plan"}, {"topics", "verify"}, {"topics", "apply"}, {"graph", "plan", graphFile, "--levels"}, {"graph", "show"}, {"graph", "status"},
-		{"status"}, {"dlq", "ls"}, {"audit"}, {"why", "SHIRT"}, {"dlq", "replay", "--all"}, {"graph", "publish", "NEXT"},
+		{"status"}, {"dlq", "ls"}, {"audit"}, {"why", "SHIRT"}, {"dlq", "replay", "--all"}, {"snapshot", "DIR"}, {"graph", "publish", "NEXT"},
 	}
 	for _, args := range works {
 		g.mustAs(topics.UserOperator, g.filled(args)...)
@@ -136,6 +136,8 @@ func (g *guarded) filled(args []string) []string {
 		switch arg {
 		case "NEXT":
 			args[i] = writeFile(g.T, "graph.yaml", strings.Replace(testGraph, "New Jersey", fmt.Sprint("New Jersey ", time.Now().UnixNano()), 1))
+		case "DIR":
+			args[i] = g.TempDir()
 		case "FEED":
 			now := time.Now().UTC()
 			args[i] = writeFile(g.T, "feed.ndjson", fmt.Sprintf("{\"location\":\"NJ-1\",\"mode\":\"UPDATE\"}\n{\"recordId\":\"%d\",\"sku\":\"HAT\",\"onHand\":%d,\"effectiveDate\":%q}\n",
