@@ -98,6 +98,11 @@ func TestOverdueFuturesAreDropped(t *testing.T) {
 	if have := w.drops(); len(have) != 3 {
 		t.Errorf("dropped by %+v, want three instructions", have)
 	}
+	w.expect("L02", time.Now(), due)
+	w.eventually("dropped once more, told of anew with the same date", func() bool { return len(w.drops()) == 4 && w.expected("L02") == 0 })
+	w.expect("L02", time.Now(), due)
+	w.eventually("dropped a third time", func() bool { return len(w.drops()) == 5 && w.expected("L02") == 0 })
+	w.expect("L02", time.Now(), later)
 
 	soon := time.Now().Add(300 * time.Millisecond)
 	w.expect("L00", time.Now(), soon)
@@ -127,7 +132,8 @@ func TestFuturesAreKept(t *testing.T) {
 		t.Fatalf("%d dates are watched, want 1", have)
 	}
 	w.start("a")
-	w.expect("L01", time.Now(), due)
+	w.expect("L01", time.Now(), due.AddDate(0, 0, 9))
+	w.settled()
 	w.eventually("nothing is watched", func() bool { return w.indexed() == 0 })
 	<-time.After(time.Until(due.Add(200 * time.Millisecond)))
 	w.settled()

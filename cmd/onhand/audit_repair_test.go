@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -38,11 +39,16 @@ func TestAuditRepairs(t *testing.T) {
 		s.onhand("audit", "--repair").want(s.T, 0, "0 differences", "0 SKUs published anew: no difference remains")
 
 		s.spoilShirt(w, before)
+		list := fmt.Sprintf("{%s:%d}:l:%d", s.namespace, topics.PartitionOf("SHIRT", w.partitions), auditShard("SHIRT"))
+		if listed := s.hash(b, list); len(listed) != 1 || b.Del(s.Context(), list).Err() != nil {
+			s.Fatal(listed)
+		}
 		s.onhand("audit", "--repair", "--dry-run").want(s.T, 1, "pool 0 (NJ-1, NJ-2)")
 		r := s.repair(1)
 		if r.field("SHIRT", "NJ-1", "reserved") != "0 2 2" || r.field("SHIRT", "JERSEY", "groupReserved") != "0 4 4" {
 			s.Errorf("%+v", r)
 		}
+		s.hash(b, list)
 		if code := processor.end(); code != 0 {
 			s.Fatal(code)
 		}

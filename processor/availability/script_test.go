@@ -28,7 +28,7 @@ var rewrite = flag.Bool("rewrite", false, "write the output of the scripts in te
 //	touch [L1 group:AA…]                      publish every level, and tombstones for these places, which the graph lacks
 //	republish [L1…]                           what is derived computed anew from what the store has, and as touch
 //	spoil L1|GG 5                             what is reserved at a place, in the store alone, and what pools add up to
-//	futures                                   the dates that the store watches
+//	futures | unwatch                         the dates that the store watches; it forgets them
 //	restart                                   rebuild everything from the store
 //	replay                                    fold everything again from nothing, decisions standing; compare
 //
@@ -115,6 +115,9 @@ func (s *script) command(line string) string {
 		return s.do(op{event: s.event(a)})
 	case "drop":
 		return s.do(op{drop: &dropOverdue{SKU(a.get("sku", "sku")), LocationID(a.at(0)), mustInstant(a.at(1))}})
+	case "unwatch":
+		s.world.commit()
+		clear(s.world.store.skus[SKU(a.get("sku", "sku"))].futures)
 	case "spoil":
 		s.spoil(SKU(a.get("sku", "sku")), a.at(0), mustQuantity(a.at(1)))
 	case "restart", "replay":
