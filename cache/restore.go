@@ -157,12 +157,6 @@ func (x *Restore) Stock(ctx context.Context, d *availability.StockData) error {
 			part.FuturesDue = append(part.FuturesDue, availability.FutureDue{Location: c.Location, At: c.Futures[0].Expected})
 		}
 	}
-	part.FuturesDue = nil
-	for i := range part.Cells {
-		if c := &part.Cells[i]; len(c.Futures) > 0 {
-			part.FuturesDue = append(part.FuturesDue, availability.FutureDue{Location: c.Location, At: c.Futures[0].Expected})
-		}
-	}
 	entries := len(part.FuturesDue) + len(part.Cells) + len(part.Pools) + len(part.Demand) + len(part.Reservations)
 	if x.entries+entries > restoreEntries || len(x.pending.Stocks) == restoreStocks {
 		if err := x.flush(ctx); err != nil {

@@ -37,9 +37,6 @@ func fullState(t *testing.T, s *Redis, r *random, skus int) []availability.SKU {
 				d.FuturesDue = append(d.FuturesDue, availability.FutureDue{Location: cell.Location, At: cell.Futures[0].Expected})
 			}
 			d.Cells = append(d.Cells, cell)
-			if c := &d.Cells[i]; len(c.Futures) > 0 {
-				d.FuturesDue = append(d.FuturesDue, availability.FutureDue{Location: c.Location, At: c.Futures[0].Expected})
-			}
 		}
 		for i := range int32(r.IntN(4)) {
 			d.Pools = append(d.Pools, availability.PoolData{Number: i, Pool: r.pool()})

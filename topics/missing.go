@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -138,10 +139,19 @@ func (g *granted) askTopics(ctx context.Context, client *kgo.Client, rights []Ri
 	return nil
 }
 
+// coordinatorWait is how long a cluster may take to say who coordinates a group: one that is new has nobody yet, and then
+// it does not tell.
+const coordinatorWait = 3 * time.Second
+
 func (g *granted) hasGroup(ctx context.Context, r Right) (bool, error) {
-	groups, err := g.admin.DescribeGroups(kadm.WithAuthorizedOps(ctx), r.Name)
+	asking, cancel := context.WithTimeout(ctx, coordinatorWait)
+	defer cancel()
+	groups, err := g.admin.DescribeGroups(kadm.WithAuthorizedOps(asking), r.Name)
 	if IsDenied(err) {
 		return false, nil
+	}
+	if kerr.IsRetriable(err) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("asking what the user may do with group %s: %w", r.Name, err)
