@@ -16,7 +16,7 @@ import (
 
 var (
 	controlsFlag = flag.Int("controls", 60, "how many schedules TestControls gives each guard")
-	heldFlag     = flag.Uint64("held", 3, "how many seeds TestGuardsHold gives each schedule")
+	heldFlag     = flag.Uint64("held", heldUsual, "how many seeds TestGuardsHold gives each schedule")
 	controlFlag  = flag.String("control", "", "the one guard that TestControls takes out")
 )
 

@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	simulationsFlag = flag.Int("simulations", 500, "how many schedules TestSimulation runs")
+	simulationsFlag = flag.Int("simulations", simulationsUsual, "how many schedules TestSimulation runs")
 	simSeedFlag     = flag.Uint64("simseed", 0, "seed of the one schedule that TestSimulation runs; 0: many")
 	simScriptFlag   = flag.String("simscript", "", "file of the one schedule that TestSimulation runs")
 )
