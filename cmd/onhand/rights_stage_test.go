@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,12 +112,11 @@ func (g *guarded) clear() {
 	g.forget(ctx)
 }
 
-// forget deletes what Redis holds of the namespace.
+// forget deletes what Redis holds of the namespace, in one step: half a state is none that a Redis could have had.
 func (g *guarded) forget(ctx context.Context) {
-	for keys := g.redis.Scan(ctx, 0, "{"+g.namespace+":*", 1000).Iterator(); keys.Next(ctx); {
-		if err := g.redis.Del(ctx, keys.Val()).Err(); err != nil {
-			g.Error(err)
-		}
+	const deleteAll = `for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end`
+	if err := g.redis.Eval(ctx, deleteAll, nil, "{"+g.namespace+":*").Err(); err != nil && !errors.Is(err, redis.Nil) {
+		g.Error(err)
 	}
 }
 
