@@ -1,11 +1,15 @@
 package processor_test
 
 import (
+	"context"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"onhand/cache"
 	"onhand/processor"
@@ -152,4 +156,34 @@ func TestInstanceNamesAreUnique(t *testing.T) {
 	w.send(w.count("d", "SKU-1", "L01", 5))
 	w.settled()
 	w.check()
+}
+
+// TestAStopWhileItStartsIsNoError stops a processor at each of the first connections it opens, which fail just then.
+func TestAStopWhileItStartsIsNoError(t *testing.T) {
+	w := newWorld(t, 1)
+	w.publish(graphOf(1, nil))
+	for open := range 4 {
+		hanging, stopped := make(chan struct{}), make(chan struct{})
+		var dials atomic.Int32
+		r := w.start("a", func(o *processor.Options) {
+			o.Client = w.kafka(kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+				if n := int(dials.Add(1)); n > open {
+					if n == open+1 {
+						close(hanging)
+					}
+					<-stopped
+					return nil, context.Canceled
+				}
+				return w.dialer(ctx, network, address)
+			}))
+		})
+		select {
+		case <-hanging:
+		case err := <-r.done:
+			t.Fatalf("ended by itself: %v", err)
+		}
+		r.cancel()
+		close(stopped)
+		r.stop()
+	}
 }

@@ -96,6 +96,13 @@ func New(o Options) (*Processor, error) {
 // Run processes until ctx ends, then hands over in order: it finishes the batch under way, waits for the store to have
 // it, and leaves. It returns nil then, or the first error that no waiting can heal.
 func (p *Processor) Run(ctx context.Context) error {
+	if err := p.run(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil // whatever a stop has interrupted
+}
+
+func (p *Processor) run(ctx context.Context) error {
 	s := p.shared
 	admin, err := kgo.NewClient(append(append([]kgo.Opt{}, s.Client...),
 		kgo.ClientID("onhand-"+s.Instance+"-admin"),
@@ -121,11 +128,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.graphs.follow(running) })
 	if err := p.awaitGraph(running); err != nil {
-		err = group.Wait()
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return group.Wait()
 	}
 	for i := range s.Sessions {
 		session := newSession(s, i)
@@ -134,10 +137,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		p.mu.Unlock()
 		group.Go(func() error { return session.run(running) })
 	}
-	if err := group.Wait(); err != nil && ctx.Err() == nil {
-		return err
-	}
-	return nil
+	return group.Wait()
 }
 
 // describe reads the partition count and the ids of the topics, and refuses to start against topics that do not fit.
