@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"runtime"
 	"testing"
 
 	"onhand/processor/availability"
@@ -254,7 +255,21 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
+// unpackAll reads a value as each kind. What that costs follows from the bytes there are, not from the counts they name: a
+// graph alone may unpack to graphBytesMax.
 func unpackAll(t *testing.T, value, lists []byte) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _ = unpackCell(value, lists)
+	_, _ = unpackPool(value, lists)
+	_, _ = unpackDemand(value)
+	_, _ = unpackReservation(value, fuzzNames())
+	_, _ = unpackCheckpoint(value)
+	runtime.ReadMemStats(&after)
+	if bytes, size := after.TotalAlloc-before.TotalAlloc, len(value)+len(lists); bytes > uint64(1<<20+1000*size) {
+		t.Errorf("%d bytes asked for to read %d", bytes, size)
+	}
 	if c, err := unpackCell(value, lists); err == nil {
 		got, err := unpackCell(packCell(&c))
 		same(t, got, c, err)

@@ -122,6 +122,9 @@ func mustSetting(key string) setting {
 	return s
 }
 
+// configBytesMax bounds a file of settings: all of them take some 5 kB.
+const configBytesMax = 1 << 20
+
 // fileLayer reads the YAML file, where one is named.
 func fileLayer(path string, environ []string) (layer, error) {
 	l := layer{values: koanf.New(".")}
@@ -134,9 +137,14 @@ func fileLayer(path string, environ []string) (layer, error) {
 	if path == "" {
 		return l, nil
 	}
-	if _, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return l, hinted(fmt.Errorf("reading the configuration %s: %w", path, errors.Unwrap(err)),
 			"name an existing file with --config or "+configVariable)
+	}
+	if info.Size() > configBytesMax {
+		return l, hinted(fmt.Errorf("reading the configuration %s: it has %s, and may have %s", path, formatBytes(info.Size()), formatBytes(configBytesMax)),
+			"name the right file with --config or "+configVariable)
 	}
 	if err := l.values.Load(file.Provider(path), yaml.Parser()); err != nil {
 		return l, hinted(fmt.Errorf("reading the configuration %s: %w", path, err), "`onhand config print` shows the form of the file")
