@@ -139,8 +139,8 @@ func (g *granted) askTopics(ctx context.Context, client *kgo.Client, rights []Ri
 	return nil
 }
 
-// coordinatorWait is how long a cluster may take to say who coordinates a group: one that is new has nobody yet, and then
-// it does not tell.
+// coordinatorWait is how long a cluster may take to say who coordinates a group or a transactional id: one that is new has
+// nobody yet, and then it does not tell.
 const coordinatorWait = 3 * time.Second
 
 func (g *granted) hasGroup(ctx context.Context, r Right) (bool, error) {
@@ -165,6 +165,8 @@ func (g *granted) hasGroup(ctx context.Context, r Right) (bool, error) {
 // hasTransaction asks for the state of the id, which needs Describe, which comes with Write. To ask for more would fence
 // whoever uses the id. An answer that is neither yes nor no is not known to be a no.
 func (g *granted) hasTransaction(ctx context.Context, r Right) bool {
-	described, err := g.admin.DescribeTransactions(ctx, r.Name)
+	asking, cancel := context.WithTimeout(ctx, coordinatorWait)
+	defer cancel()
+	described, err := g.admin.DescribeTransactions(asking, r.Name)
 	return !IsDenied(err) && !IsDenied(described[r.Name].Err)
 }

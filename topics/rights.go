@@ -106,6 +106,7 @@ var activities = []activity{
 		n.transaction("dlq-replay")
 	}},
 	{"audit", []UserRole{UserOperator, UserReader}, func(n *rightsOf) { seesTasks(n); n.read(n.AvailabilityUpdates) }},
+	{"audit --repair", []UserRole{UserOperator}, func(n *rightsOf) { seesTasks(n); n.read(n.AvailabilityUpdates); n.write(n.StockDeltas) }},
 	{"why", []UserRole{UserOperator, UserReader}, func(n *rightsOf) {
 		seesTasks(n)
 		n.read(n.StockDeltas, n.ReservationEvents, n.ReservationResults, n.DeadLetters, n.AvailabilityUpdates)

@@ -22,7 +22,11 @@ func (a *app) nameRights(ctx context.Context, command *cobra.Command, err error)
 	if configErr != nil {
 		return err
 	}
-	return a.nameRightsOf(ctx, c.Config, strings.TrimPrefix(command.CommandPath(), command.Root().Name()+" "), err)
+	path := strings.TrimPrefix(command.CommandPath(), command.Root().Name()+" ")
+	if f := command.Flags().Lookup("repair"); f != nil && f.Changed {
+		path += " --repair"
+	}
+	return a.nameRightsOf(ctx, c.Config, path, err)
 }
 
 // nameRightsOf asks which of the rights that the command of the path needs are missing: the answer of a broker that denies

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -52,11 +53,38 @@ func TestTheRightsSufficeAndNoneIsTooMany(t *testing.T) {
 				}
 			}
 		}
+		for _, rule := range []string{"hset", "evalsha", "append"} {
+			g.storeRefuses(admin, rule)
+		}
 		if code := processor.end(); code != 0 {
 			_, text := processor.output()
 			g.Errorf("the processor ends with %d\n%s", code, text)
 		}
 	})
+}
+
+// storeRefuses takes a right in Redis from the processor while it works. It says which, waits, and goes on.
+func (g *guarded) storeRefuses(admin, rule string) {
+	g.Helper()
+	if !g.guards {
+		return
+	}
+	user := g.namespace + "-" + string(topics.UserProcessor)
+	set := func(rule string) {
+		if err := g.redis.Do(g.Context(), "ACL", "SETUSER", user, rule).Err(); err != nil {
+			g.Fatal(err)
+		}
+	}
+	set("-" + rule)
+	g.mustAs(topics.UserStock, g.filled([]string{"import", "FEED"})...)
+	last := ""
+	eventually(g.T, "the processor is told to wait for +"+rule, func() bool {
+		var code int
+		code, last = httpGet(g.T, admin+"/readyz")
+		return code == http.StatusServiceUnavailable && strings.Contains(last, "lacks the right +"+rule)
+	})
+	set("+" + rule)
+	g.goesOn(admin, topics.Right{})
 }
 
 // patienceMax is how long the processor, or a command, may take to be told of a right that was granted or taken.
@@ -258,4 +286,56 @@ func (g *guarded) storefrontFails() {
 	client := g.storefront()
 	defer client.Close()
 	eventually(g.T, "a storefront without its group is refused", func() bool { return topics.IsDenied(client.PollFetches(g.Context()).Err()) })
+}
+
+// TestEveryCommandHasItsRights looks for commands that nobody has thought of the rights of.
+func TestEveryCommandHasItsRights(t *testing.T) {
+	names, err := topics.NamesOf("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Those that ask nothing of Kafka, and those with a Kafka of their own: bench makes and deletes a namespace.
+	without := []string{"bench", "config", "completion", "dev", "get", "help", "schemas", "topics acl", "version"}
+	paths := make(map[string]bool)
+	var walk func(*cobra.Command)
+	walk = func(command *cobra.Command) {
+		for _, below := range command.Commands() {
+			walk(below)
+		}
+		path := strings.TrimPrefix(command.CommandPath(), "onhand ")
+		first, _, _ := strings.Cut(path, " ")
+		if command.HasSubCommands() || slices.Contains(without, path) || slices.Contains(without, first) {
+			return
+		}
+		paths[path] = true
+		if len(names.RightsOfCommand(path, topics.RightsOptions{})) == 0 {
+			t.Errorf("onhand %s has no rights; add what it does to activities in topics/rights.go", path)
+		}
+	}
+	walk(newRootCommand(&app{}))
+	for _, role := range topics.UserRoles() {
+		_, commands := names.RightsOfRole(role, topics.RightsOptions{})
+		for _, path := range commands {
+			if command, _, _ := strings.Cut(path, " --"); !paths[command] {
+				t.Errorf("%s may run onhand %s, which does not exist", role, path)
+			}
+		}
+	}
+}
+
+func TestRightsArePrintedForTheShell(t *testing.T) {
+	t.Parallel()
+	environ := []string{"ONHAND_NAMESPACE=acme", "ONHAND_BROKERS=k1:9092,k2:9092", "ONHAND_REDIS=redis+cluster://r1:1,r2:2"}
+	onhand(t, environ, "topics", "acl", "--role", "processor", "--principal", "User:CN=o'n,OU=x y", "--redis-user", "proc", "--instance-prefix", "onhand-").want(t, 0,
+		`kafka-acls.sh --bootstrap-server k1:9092,k2:9092 --command-config admin.properties --add --allow-principal 'User:CN=o'\''n,OU=x y' --operation Read --operation Write --topic acme.stock-deltas`,
+		`--operation Write --transactional-id acme.onhand- --resource-pattern-type prefixed`, `redis-cli ACL SETUSER proc reset on ">${PROCESSOR_PASSWORD:?}" '~{acme:*' +ping`, "'+cluster|slots' +asking")
+	r := onhand(t, environ, "topics", "acl", "--role", "stock,storefront", "--principal", "stock=User:wms", "--group-prefix", "shop-", "--json")
+	r.want(t, 0, `"principal": "User:wms"`, `"principal": "User:acme-storefront"`, `"name": "shop-"`, `"redis": null`)
+	if strings.Contains(r.out, "acme.dead-letters") {
+		t.Errorf("a source of stock has rights to dead letters: %s", r.out)
+	}
+	onhand(t, environ, "topics", "acl", "--role", "procesor").want(t, exitUsage, "did you mean processor?")
+	onhand(t, environ, "topics", "acl", "--principal", "User:x").want(t, exitUsage, "says no role", "ROLE=User:x")
+	onhand(t, environ, "topics", "acl", "--role", "reader", "--redis-user", "a b").want(t, exitUsage, "has no spaces")
+	onhand(t, environ, "topics", "acl", "--instance-prefix", "a/b").want(t, exitUsage, "--instance-prefix")
 }
