@@ -20,6 +20,7 @@ func TestUnreadableValuesAreNamed(t *testing.T) {
 	garble := func(m *miniredis.Miniredis, key, field string) {
 		m.HSet(key, field, "\x1f\xff\xff\xff\xff\xff\xff\xff")
 	}
+	replace := func(m *miniredis.Miniredis, key, _ string) { m.Del(key); must2(m.Set(key, "a hand's")) }
 	rename := func(m *miniredis.Miniredis, key, field string) { m.HSet(key, field, m.HGet(key, "0")) }
 	k := keysOf("onhand", number)
 	for _, d := range []damage{
@@ -35,6 +36,9 @@ func TestUnreadableValuesAreNamed(t *testing.T) {
 		{k.stock("z"), "0", func(m *miniredis.Miniredis, _, field string) { m.HSet(k.lists("z"), field, "\x10xxx") }},
 		{k.stock("z"), "0", func(m *miniredis.Miniredis, _, field string) { m.HDel(k.lists("z"), field) }},
 		{k.reservations("a"), "r", garble},
+		{k.stock("a"), "", replace},
+		{k.lists("a"), "", replace},
+		{k.reservations("a"), "", replace},
 		{k.names(), "", func(m *miniredis.Miniredis, key, _ string) { m.HSet(key, "0", "lL9") }},
 		{k.names(), "", func(m *miniredis.Miniredis, key, _ string) { m.HDel(key, "0") }},
 		{k.names(), "", func(m *miniredis.Miniredis, key, _ string) { m.HSet(key, "x", "lL9") }},
@@ -94,6 +98,45 @@ func TestDerivedValuesThatAreUnreadableAreLeftOut(t *testing.T) {
 	if _, err := load(); !errors.Is(err, availability.ErrCorrupt) {
 		t.Errorf("a cell that is unreadable: %v", err)
 	}
+}
+
+// TestUnreadableSKUsAreToldApart: others that were asked for together with them are not to blame, and can be loaded.
+func TestUnreadableSKUsAreToldApart(t *testing.T) {
+	onEveryServer(t, func(t *testing.T, url string) {
+		s, c := openRedis(t, url, Options{}), chain{t: t}
+		k := keysOf(s.namespace, number)
+		c.commit(s, c.next(stocked("a", counted("L1", 1)), stocked("b", counted("L1", 2)), stocked("c", counted("L1", 3)), stocked("d", counted("L1", 4))))
+		ctx := t.Context()
+		for _, err := range []error{
+			s.client.HSet(ctx, k.stock("a"), "0", "\x1f\xff\xff").Err(), s.client.Set(ctx, k.stock("c"), "a hand's", 0).Err(), s.client.Set(ctx, k.lists("d"), "a hand's", 0).Err(),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		g, err := (&availability.GraphSpec{Version: 1}).Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, graph := range []*availability.Graph{nil, g} {
+			var wants []availability.Want
+			for _, sku := range []availability.SKU{"a", "b", "c", "d", "e"} {
+				wants = append(wants, availability.Want{SKU: sku, Locations: []availability.LocationID{"L1"}, Reservations: []string{"r"}})
+			}
+			_, _, err := s.Load(ctx, number, graph, wants)
+			bad, ok := errors.AsType[*availability.CorruptError](err)
+			if !ok || !errors.Is(err, availability.ErrCorrupt) {
+				t.Fatalf("loaded with %v", err)
+			}
+			equal(t, "SKUs", bad.SKUs, []availability.SKU{"a", "c", "d"})
+			for i, key := range []string{k.stock("a"), k.stock("c"), k.lists("d")} {
+				if !errors.Is(bad.Errs[i], availability.ErrCorrupt) || !strings.Contains(bad.Errs[i].Error(), key) {
+					t.Errorf("%s: %v", key, bad.Errs[i])
+				}
+			}
+		}
+		equal(t, "the SKU in between", c.whole(s, "b")[0].Cells, []availability.Cell{counted("L1", 2)})
+	})
 }
 
 func must2(err error) {

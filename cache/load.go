@@ -47,8 +47,10 @@ func (k keys) unpackCheckpoint(reply []any) (availability.Checkpoint, error) {
 }
 
 // Load returns what is asked for, in the order of the wants, and the commit id of the checkpoint it was written with, all
-// read in one step. Where one of few reservations is asked for, or there are none, it says so and returns all. A want that is not All is answered whole where the SKU was computed with another graph than g; with
-// a nil g, always. It fails with availability.ErrCorrupt on what it cannot read, naming key and field.
+// read in one step. Where one of few reservations is asked for, or there are none, it says so and returns all. A want that
+// is not All is answered whole where the SKU was computed with another graph than g; with a nil g, always. It fails with
+// availability.ErrCorrupt on what it cannot read, naming key and field; with an availability.CorruptError where that is of
+// single SKUs.
 func (r *Redis) Load(ctx context.Context, task int32, g *availability.Graph, wants []availability.Want) ([]availability.StockData, availability.CommitID, error) {
 	if len(wants) > WantsMax {
 		return nil, availability.CommitID{}, fmt.Errorf("loading %d SKUs of task %d: at most %d at once", len(wants), task, WantsMax)

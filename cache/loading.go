@@ -2,6 +2,7 @@ package cache
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -100,16 +101,26 @@ func (l *loading) cells(w *availability.Want) []uint32 {
 	return ids
 }
 
+// unpack reads every SKU. Those that cannot be read make an availability.CorruptError together; a format of another version
+// of onhand is no matter of single SKUs.
 func (l *loading) unpack(replies []any) error {
 	l.stocks = make([]availability.StockData, len(l.wants))
+	var bad availability.CorruptError
 	for i := range l.wants {
 		reply, ok := replies[i].([]any)
 		if !ok || len(reply) != 5 {
 			return corrupt(l.keys.stock(l.wants[i].SKU), "", errContent)
 		}
-		if err := l.unpackStock(&l.wants[i], reply, &l.stocks[i]); err != nil {
+		err := l.unpackStock(&l.wants[i], reply, &l.stocks[i])
+		if errors.Is(err, errFormat) {
 			return err
 		}
+		if err != nil {
+			bad.Add(l.wants[i].SKU, err)
+		}
+	}
+	if len(bad.SKUs) > 0 {
+		return &bad
 	}
 	return nil
 }
@@ -126,6 +137,8 @@ func (l *loading) unpackStock(w *availability.Want, reply []any, d *availability
 		d.Complete = true
 	case "lost":
 		return corrupt(l.keys.stock(w.SKU), fieldGraphVersion, errVersion)
+	case "wrong":
+		return corrupt(text(values[0]), "", errType)
 	case "whole":
 		d.Exists, d.Complete = true, true
 		fields, values = apart(values)

@@ -90,10 +90,12 @@ func (m *Memory) Load(ctx context.Context, task int32, g *availability.Graph, wa
 	}
 	t := m.task(task)
 	stocks := make([]availability.StockData, len(wants))
+	var bad availability.CorruptError
 	for i := range wants {
 		s := t.stocks[wants[i].SKU]
 		if s.lost() {
-			return nil, t.checkpoint.CommitID, fmt.Errorf("loading SKU %q of task %d: %w: %w", wants[i].SKU, task, availability.ErrCorrupt, errVersion)
+			bad.Add(wants[i].SKU, fmt.Errorf("loading SKU %q of task %d: %w: %w", wants[i].SKU, task, availability.ErrCorrupt, errVersion))
+			continue
 		}
 		stocks[i] = s.load(&wants[i], g)
 		d, ids := &stocks[i], wants[i].Reservations
@@ -107,6 +109,9 @@ func (m *Memory) Load(ctx context.Context, task int32, g *availability.Graph, wa
 		if d.Every {
 			inOrder(d, wants[i].Reservations)
 		}
+	}
+	if len(bad.SKUs) > 0 {
+		return nil, t.checkpoint.CommitID, &bad
 	}
 	return stocks, t.checkpoint.CommitID, nil
 }

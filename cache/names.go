@@ -25,6 +25,7 @@ var (
 	errName    = errors.New("short id is not in the dictionary")
 	errSibling = errors.New("movements and futures are not in the sibling key")
 	errVersion = errors.New("graph version is missing")
+	errType    = errors.New("the key is no hash")
 )
 
 // dictionary numbers the locations, groups and pools that a task's state names, in order of first use. It is immutable.

@@ -69,8 +69,8 @@ end
 //
 // It returns the head; the names, fields and values in turn, if they are not those at hand; and {what, stock, lists,
 // reservations, every} for each SKU. What is 'none'; 'lost': there are fields, but no graph version; 'whole', with fields and
-// values in turn; or 'part', with values in the order asked: graph version, common fields, cells. A SKU of another graph
-// version comes whole, for it will be rebuilt.
+// values in turn; 'part', with values in the order asked: graph version, common fields, cells; or 'wrong', where one of the
+// keys, the first of stock, is no hash. A SKU of another graph version comes whole, for it will be rebuilt.
 // Reservations are values in the order asked; or, if every is 1, all ids and values in turn: so where all were asked for,
 // where there are few and one was asked for, and where there are none.
 var loadScript = redis.NewScript(`
@@ -89,23 +89,32 @@ local i = common + 1
 for k = 3, #KEYS, 3 do
   local cells = tonumber(ARGV[i])
   local what, stock, lists, reservations = 'part', {}, {}, {}
-  local version = redis.call('HGET', KEYS[k], 'v')
-  if not version then
+  local version, listed, held = redis.pcall('HGET', KEYS[k], 'v'), redis.pcall('HLEN', KEYS[k + 1]), redis.pcall('HLEN', KEYS[k + 2])
+  local wrong
+  for at, got in ipairs({version, listed, held}) do
+    if type(got) == 'table' then
+      if not string.find(got.err, 'WRONGTYPE', 1, true) then return got end
+      wrong = wrong or KEYS[k + at - 1]
+    end
+  end
+  if wrong then
+    what, stock = 'wrong', {wrong}
+  elseif not version then
     what = 'none'
     if redis.call('EXISTS', KEYS[k]) == 1 then what = 'lost' end
   elseif cells < 0 or version ~= ARGV[2] then
     what, stock, lists = 'whole', redis.call('HGETALL', KEYS[k]), redis.call('HGETALL', KEYS[k + 1])
   else
     stock = values(KEYS[k], i + 1, i + cells, values(KEYS[k], 5, common, {version}))
-    if redis.call('EXISTS', KEYS[k + 1]) == 1 then
+    if listed > 0 then
       lists = values(KEYS[k + 1], i + 1, i + cells, values(KEYS[k + 1], 5, common, {false}))
     end
   end
   i = i + 1 + math.max(cells, 0)
-  local n, held, every = tonumber(ARGV[i]), redis.call('HLEN', KEYS[k + 2]), 0
-  if held == 0 or n < 0 or n > 0 and held <= few then
+  local n, every = tonumber(ARGV[i]), 0
+  if not wrong and (held == 0 or n < 0 or n > 0 and held <= few) then
     reservations, every = redis.call('HGETALL', KEYS[k + 2]), 1
-  else
+  elseif not wrong then
     reservations = values(KEYS[k + 2], i + 1, i + n, reservations)
   end
   i = i + 1 + math.max(n, 0)

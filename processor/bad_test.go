@@ -48,7 +48,7 @@ func TestBadInputEndsInDeadLetters(t *testing.T) {
 			t.Errorf("%s: key, value or timestamp were touched", b.code)
 		}
 	}
-	if len(found) != len(bad) || len(bad) != len(topics.Codes()) {
+	if len(found) != len(bad) || len(bad) != len(topics.Codes())-1 { // CORRUPT_STATE is not the record's fault: corrupt_test.go
 		t.Errorf("%d codes found, %d sent, %d exist", len(found), len(bad), len(topics.Codes()))
 	}
 	want := availability.Quantity(100+len(bad)) * availability.Unit

@@ -32,7 +32,8 @@ type batch struct {
 	expired []availability.Due // released, or dropped
 	idle    []availability.Due // futures in the index that are not to be dropped
 	whole   map[availability.SKU]bool
-	adopts  *published // graph to take over with this batch
+	aside   map[availability.SKU]error // SKUs that cannot be read, and why
+	adopts  *published                 // graph to take over with this batch
 
 	arena   topics.Arena // memory of the outputs
 	chunks  [][]kgo.Record
@@ -73,7 +74,7 @@ func newBatch(reader *topics.Reader) *batch {
 	}
 	b.records, b.entries, b.deltas, b.events = b.records[:0], b.entries[:0], b.deltas[:0], b.events[:0]
 	b.tells = b.tells[:0]
-	b.touched, b.owed, b.adopts, b.whole = b.touched[:0], nil, nil, nil
+	b.touched, b.owed, b.adopts, b.whole, b.aside = b.touched[:0], nil, nil, nil, nil
 	b.swept, b.sweeps, b.expired, b.idle = nil, false, nil, nil
 	return b
 }
@@ -119,7 +120,11 @@ func (t *task) prepareInto(ctx context.Context, b *batch, records []*kgo.Record,
 		}
 		b.records, b.entries = append(b.records, r), append(b.entries, e)
 	}
-	return t.ready(ctx, b, below == nil)
+	if err := t.ready(ctx, b, below == nil); err != nil {
+		return err
+	}
+	b.refuseAside(below != nil)
+	return nil
 }
 
 // ready takes over the newest graph and loads what the batch needs. Before a location is called unknown, the graphs have
@@ -243,6 +248,9 @@ func (t *task) missing(b *batch) []availability.Want {
 	var wants []availability.Want
 	var at map[availability.SKU]int
 	need := func(w availability.Want, stock *availability.Stock) {
+		if b.aside[w.SKU] != nil {
+			return
+		}
 		w.All = w.All || b.whole[w.SKU]
 		if stock != nil {
 			w.All = w.All || stock.GraphVersion() != g.Version
@@ -319,6 +327,14 @@ func (t *task) read(ctx context.Context, b *batch, wants []availability.Want) er
 		wants = wants[len(part):]
 		known := t.committer.known()
 		data, id, err := t.shared.Store.Load(ctx, t.number, g, part)
+		var bad *availability.CorruptError
+		if errors.As(err, &bad) {
+			if err = t.setAside(b, bad); err != nil {
+				return err
+			}
+			wants = append(b.readable(part), wants...)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("loading %d SKUs of task %d: %w", len(part), t.number, err)
 		}
@@ -335,6 +351,7 @@ func (t *task) read(ctx context.Context, b *batch, wants []availability.Want) er
 // keep puts loaded data in memory. A SKU that was computed with another graph is needed whole; where that graph is not to
 // be had any more, it is taken as one of no places, and every level of the SKU will count as changed.
 func (t *task) keep(b *batch, d *availability.StockData, w *availability.Want) {
+	t.mended(d.SKU)
 	if stock := t.stocks.get(d.SKU); stock != nil {
 		stock.Load(d, w.Locations)
 		return

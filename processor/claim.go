@@ -36,7 +36,7 @@ func (s *session) begin(t *task, again bool) {
 				break
 			}
 			if reactionTo(err) == stop {
-				t.halt(err)
+				t.halt(stoppedBy(err))
 				break
 			}
 			s.shared.obs.noteDenied(err)
@@ -232,7 +232,8 @@ func (t *task) origin(c *availability.Checkpoint, starts map[string]int64, commi
 
 // build makes what the task holds in memory anew. What a parked task holds is taken over if nobody has written since.
 func (t *task) build(ctx context.Context, c availability.Checkpoint, before availability.CommitID, parked *task) error {
-	t.folded = c
+	t.folded, t.corrupt = c, nil
+	t.shared.obs.setAside(t.number, 0)
 	writes := newCommitter(t.shared.Store, t.number, c.CommitID, t.shared.obs, t.wake)
 	writes.start(t.ctx)
 	t.mu.Lock()

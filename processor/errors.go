@@ -16,6 +16,14 @@ func stopped(heading, hint, format string, args ...any) error {
 	return fmt.Errorf("%w: %s; %s (runbook: %s)", errStopped, fmt.Sprintf(format, args...), hint, heading)
 }
 
+// stoppedBy is the error that a task stops with: what the store cannot read has a way out, too.
+func stoppedBy(err error) error {
+	if errors.Is(err, availability.ErrCorrupt) && !errors.Is(err, errStopped) {
+		return stopped("CorruptState", "restore a backup of the store, which the task then catches up with", "what the store holds cannot be read: %v", err)
+	}
+	return err
+}
+
 // reaction is what is done about an error of a task. Records that can never be applied are no errors here: they are
 // dead letters.
 type reaction uint8

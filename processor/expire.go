@@ -21,15 +21,16 @@ import (
 const (
 	// expiryMax is how many releases and drops one batch publishes: a backlog goes in bursts of this size.
 	expiryMax = 500
-	// expiryLook is how often the index is asked at least, and how soon again when commits were on their way to it.
+	// expiryLook is how often the index is asked at least, and expiryAgain how soon again when commits were on their way to
+	// it, or it had more than was asked for.
 	expiryLook  = 5 * time.Second
 	expiryAgain = 100 * time.Millisecond
 )
 
 // expiries is what a task remembers of its index of expiries and futures.
 type expiries struct {
-	next      time.Time // when to ask the index
-	published map[availability.Due]bool
+	next      time.Time                 // when to ask the index
+	published map[availability.Due]bool // or found to have nothing behind it
 }
 
 func expiryDue(now time.Time, e *expiries) bool { return !now.Before(e.next) }
@@ -41,12 +42,13 @@ func (t *task) prepareExpired(ctx context.Context, b *batch) error {
 		return nil
 	}
 	stored, queued := t.committer.numbers()
-	due, err := t.shared.Store.Due(ctx, t.number, availability.Instant(now.Add(expiryLook).UnixMicro()), expiryMax+len(t.expiries.published))
+	limit := expiryMax + len(t.expiries.published)
+	due, err := t.shared.Store.Due(ctx, t.number, availability.Instant(now.Add(expiryLook).UnixMicro()), limit)
 	if err != nil {
 		return fmt.Errorf("asking what is due in task %d: %w", t.number, err)
 	}
 	next := now.Add(expiryLook)
-	if stored != queued {
+	if stored != queued || len(due) == limit {
 		next = now.Add(expiryAgain)
 	}
 	for _, d := range due {
@@ -55,7 +57,11 @@ func (t *task) prepareExpired(ctx context.Context, b *batch) error {
 		switch {
 		case d.Location != "" && !t.shared.DropOverdue:
 			b.idle = append(b.idle, d) // of a time when they were to be dropped
-		case done || !t.stillHeld(d, stored == queued):
+		case done:
+		case !t.stillHeld(d, stored == queued):
+			if stored == queued { // nothing is on its way that takes the entry out: it shall not keep others from being seen
+				t.expiries.published[d] = true
+			}
 		case at.After(now):
 			next = earlier(next, at)
 		case len(b.expired) == expiryMax:
@@ -87,6 +93,7 @@ func (t *task) expect(stocks []availability.StockData) {
 		for _, r := range stocks[i].Reservations {
 			for _, at := range r.DueAdded {
 				t.expiries.next = earlier(t.expiries.next, time.UnixMicro(int64(at)))
+				delete(t.expiries.published, availability.Due{At: at, SKU: stocks[i].SKU, ReservationID: r.ID})
 			}
 			for _, at := range r.DueRemoved {
 				delete(t.expiries.published, availability.Due{At: at, SKU: stocks[i].SKU, ReservationID: r.ID})

@@ -66,6 +66,9 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	if len(b.owed) > 0 {
 		gone := t.gone() // the replay may have brought the SKU to a newer graph without a word to anyone
 		for _, sku := range b.owed {
+			if b.aside[sku] != nil {
+				continue
+			}
 			if without.Owed {
 				t.use(b, t.stocks.bySKU[sku])
 				continue
@@ -114,6 +117,9 @@ func (f *folded) sweep(next *availability.Checkpoint) {
 		gone = t.gone()
 	}
 	for _, sku := range b.swept {
+		if b.aside[sku] != nil {
+			continue
+		}
 		s := t.use(b, t.stocks.bySKU[sku])
 		if whole {
 			t.folder.Touch(s, gone, -1)

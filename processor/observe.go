@@ -38,6 +38,7 @@ type Observer struct {
 	tasks    map[taskState]int64
 	lag      map[lagKey]int64
 	toReplay map[int32]int64
+	aside    map[int32]int // SKUs, by task
 }
 
 type lagKey struct {
@@ -48,7 +49,7 @@ type lagKey struct {
 // NewObserver registers the instruments.
 func NewObserver(tracers trace.TracerProvider, meters metric.MeterProvider, propagator propagation.TextMapPropagator) (*Observer, error) {
 	const scope = "onhand/processor"
-	o := &Observer{tracer: tracers.Tracer(scope), propagator: propagator, tasks: make(map[taskState]int64), lag: make(map[lagKey]int64), toReplay: make(map[int32]int64)}
+	o := &Observer{tracer: tracers.Tracer(scope), propagator: propagator, tasks: make(map[taskState]int64), lag: make(map[lagKey]int64), toReplay: make(map[int32]int64), aside: make(map[int32]int)}
 	m := meters.Meter(scope)
 	var errs []error
 	counter := func(name, unit, text string) metric.Int64Counter {
@@ -80,7 +81,8 @@ func (o *Observer) gauges(m metric.Meter) error {
 	tasks, err1 := m.Int64ObservableGauge("onhand.tasks", metric.WithUnit("{task}"), metric.WithDescription("Tasks of this process, by state."))
 	lag, err2 := m.Int64ObservableGauge("onhand.lag", metric.WithUnit("{record}"), metric.WithDescription("Records behind the end of a partition at the last poll."))
 	left, err3 := m.Int64ObservableGauge("onhand.replay_left", metric.WithUnit("{record}"), metric.WithDescription("Records that a recovery has still to replay."))
-	_, err4 := m.RegisterCallback(func(_ context.Context, r metric.Observer) error {
+	aside, err4 := m.Int64ObservableGauge("onhand.skus_aside", metric.WithUnit("{SKU}"), metric.WithDescription("SKUs set aside, as what the store holds of them cannot be read."))
+	_, err5 := m.RegisterCallback(func(_ context.Context, r metric.Observer) error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		for s := created; s < closed; s++ {
@@ -92,9 +94,12 @@ func (o *Observer) gauges(m metric.Meter) error {
 		for task, n := range o.toReplay { // order-free
 			r.ObserveInt64(left, n, metric.WithAttributes(attribute.Int("partition", int(task))))
 		}
+		for task, n := range o.aside { // order-free
+			r.ObserveInt64(aside, int64(n), metric.WithAttributes(attribute.Int("partition", int(task))))
+		}
 		return nil
-	}, tasks, lag, left)
-	return errors.Join(err1, err2, err3, err4)
+	}, tasks, lag, left, aside)
+	return errors.Join(err1, err2, err3, err4, err5)
 }
 
 // span begins a span of a task's step; task -1 is the whole session. The function that it returns ends it.
@@ -195,6 +200,16 @@ func (o *Observer) left(partition int32) {
 		}
 	}
 	delete(o.toReplay, partition)
+	delete(o.aside, partition)
+}
+
+// setAside keeps how many SKUs of a task are set aside.
+func (o *Observer) setAside(task int32, skus int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.aside[task] = skus; skus == 0 {
+		delete(o.aside, task)
+	}
 }
 
 func (o *Observer) claimed(kind string) {

@@ -367,7 +367,7 @@ func (s *session) react(t *task, err error) {
 	switch reactionTo(err) {
 	case stop:
 		s.rest(t.number)
-		t.halt(err)
+		t.halt(stoppedBy(err))
 	case reclaim:
 		t.log.Warn("task claims again", "err", err)
 		s.reclaim(t)

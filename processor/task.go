@@ -63,6 +63,7 @@ type task struct {
 	// bufferBytes is how long the values in buffer are.
 	bufferBytes int
 	owed        []availability.SKU        // to publish without suppression before anything else
+	corrupt     map[availability.SKU]bool // set aside, as they cannot be read
 	owes        map[availability.SKU]bool // while a replay is under way: what is owed after it
 	graphIn     bool                      // the store has the newest graph's bytes
 	recalled    []availability.GraphData  // older graphs that the store shall keep until the sweep is over

@@ -31,6 +31,7 @@ const (
 	CodeFutureDate           Code = "FUTURE_DATE"
 	CodeConflictingFields    Code = "CONFLICTING_FIELDS"
 	CodeTooLarge             Code = "TOO_LARGE"
+	CodeCorruptState         Code = "CORRUPT_STATE" // not the record's fault: what the store holds of its SKU cannot be read
 )
 
 // Codes lists every code.
@@ -38,7 +39,7 @@ func Codes() []Code {
 	return []Code{
 		CodeDecode, CodeUnknownSchema, CodeWrongRecordType, CodeEmptyValue, CodeKeyMismatch, CodeMalformedID, CodeUnknownLocation,
 		CodeNegativeCount, CodeNegativeSafetyStock, CodeBadFuture, CodePrecision, CodeOverflow, CodeMissingEffectiveDate,
-		CodeFutureDate, CodeConflictingFields, CodeTooLarge,
+		CodeFutureDate, CodeConflictingFields, CodeTooLarge, CodeCorruptState,
 	}
 }
 
@@ -50,7 +51,7 @@ func (c Code) stage() string {
 	case CodeDecode, CodeUnknownSchema, CodeWrongRecordType, CodeEmptyValue, CodePrecision, CodeTooLarge:
 		return "VALUE_CONVERTER"
 	case CodeMalformedID, CodeUnknownLocation, CodeNegativeCount, CodeNegativeSafetyStock, CodeBadFuture, CodeOverflow,
-		CodeMissingEffectiveDate, CodeFutureDate, CodeConflictingFields:
+		CodeMissingEffectiveDate, CodeFutureDate, CodeConflictingFields, CodeCorruptState:
 	}
 	return "TASK_PUT"
 }
@@ -105,6 +106,12 @@ func RefuseUnavailable(err error) *Refusal {
 func RefuseUnknownLocation(d *availability.Delta) *Refusal {
 	return refuse(CodeUnknownLocation, "publish a location graph that has it with inventoryLocation true, then replay this record",
 		"location %q takes no stock in the current location graph", string(d.Location))
+}
+
+// RefuseCorruptState is for a record of a SKU that err says cannot be read from the store.
+func RefuseCorruptState(sku availability.SKU, err error) *Refusal {
+	return refuse(CodeCorruptState, "repair the SKU as the runbook says under CorruptState, then replay this record",
+		"what the store holds of SKU %q cannot be read: %v", string(sku), err)
 }
 
 // RefuseOverflow is for a delta of which the arithmetic says Overflow.

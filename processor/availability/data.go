@@ -9,6 +9,23 @@ var ErrFenced = errors.New("checkpoint of another commit is in place")
 // ErrCorrupt is returned by a store that cannot read what it kept.
 var ErrCorrupt = errors.New("stored bytes are corrupt")
 
+// CorruptError is an ErrCorrupt of single SKUs: all else that was asked for could be read.
+type CorruptError struct {
+	SKUs []SKU
+	Errs []error // in the order of SKUs: names key and field
+}
+
+// Add adds a SKU and why it cannot be read.
+func (e *CorruptError) Add(sku SKU, err error) {
+	e.SKUs, e.Errs = append(e.SKUs, sku), append(e.Errs, err)
+}
+
+// Error joins Errs.
+func (e *CorruptError) Error() string { return errors.Join(e.Errs...).Error() }
+
+// Unwrap returns Errs.
+func (e *CorruptError) Unwrap() []error { return e.Errs }
+
 // ErrDenied is wrapped by what a store returns when it refuses the user it is asked as: a right is missing, or the password
 // is wrong. The error says which. Only an operator can mend it, at any time: ask again later.
 var ErrDenied = errors.New("the store refuses the user")
