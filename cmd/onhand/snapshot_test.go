@@ -149,7 +149,7 @@ func (s *stage) snapshot(dir string, args ...string) (m manifest) {
 func (s *stage) otherRedis() {
 	s.Helper()
 	url := os.Getenv("ONHAND_TEST_REDIS_CLUSTER")
-	if url == "" || !strings.HasSuffix(s.Name(), "/real") {
+	if url == "" || !s.real {
 		return
 	}
 	for i, variable := range s.environ {
@@ -243,8 +243,8 @@ func (s *stage) endProcessor(w *wire, processor *running) {
 // move is a stage in another namespace with so many partitions, as the runbook has it.
 func (s *stage) move(partitions string) *stage {
 	s.Helper()
-	to := (&stage{T: s.T, brokers: s.brokers, registry: s.registry, redis: s.redis}).settle()
-	if strings.HasSuffix(s.Name(), "/real") {
+	to := (&stage{T: s.T, brokers: s.brokers, registry: s.registry, redis: s.redis, real: s.real}).settle()
+	if s.real {
 		s.Cleanup(to.clear)
 	}
 	to.must("topics", "apply", "--partitions", partitions)

@@ -31,6 +31,7 @@ type stage struct {
 	brokers, registry, redis string
 	namespace                string
 	environ                  []string
+	real                     bool // not in this process, and others use them too
 }
 
 // services are the variables that name real services, and the file that says that a test has used them.
@@ -38,19 +39,17 @@ var services = []struct{ variable, used string }{
 	{"ONHAND_TEST_BROKERS", "kafka"}, {"ONHAND_TEST_REGISTRY", "registry"}, {"ONHAND_TEST_REDIS", "redis"},
 }
 
-// onStages runs a test with stand-ins in this process, and with the real services where all of them are named.
+// onStages runs a test with the real services where all of them are named, else with stand-ins in this process.
 func onStages(t *testing.T, test func(*stage)) {
 	t.Helper()
-	t.Run("fake", func(t *testing.T) {
-		t.Parallel()
-		test(fakeStage(t))
-	})
 	for _, s := range services {
 		if os.Getenv(s.variable) == "" {
+			t.Parallel()
+			test(fakeStage(t))
 			return
 		}
 	}
-	t.Run("real", func(t *testing.T) { test(realStage(t)) })
+	test(realStage(t))
 }
 
 func (s *stage) settle() *stage {
@@ -77,7 +76,7 @@ func fakeStage(t *testing.T) *stage {
 
 func realStage(t *testing.T) *stage {
 	t.Helper()
-	s := (&stage{T: t, brokers: os.Getenv("ONHAND_TEST_BROKERS"), registry: os.Getenv("ONHAND_TEST_REGISTRY"), redis: os.Getenv("ONHAND_TEST_REDIS")}).settle()
+	s := (&stage{T: t, brokers: os.Getenv("ONHAND_TEST_BROKERS"), registry: os.Getenv("ONHAND_TEST_REGISTRY"), redis: os.Getenv("ONHAND_TEST_REDIS"), real: true}).settle()
 	if dir := os.Getenv("ONHAND_TEST_USED"); dir != "" {
 		for _, service := range services {
 			if err := os.WriteFile(filepath.Join(dir, service.used), nil, 0o600); err != nil {
