@@ -39,27 +39,25 @@ const (
 	userPassword = "of-a-user"
 )
 
-// onGuardedStages runs a test on stand-ins in this process, and on real services where they are named.
+// onGuardedStages runs a test on real services where they are named, else on stand-ins in this process.
 func onGuardedStages(t *testing.T, test func(*guarded)) {
 	t.Helper()
-	t.Run("fake", func(t *testing.T) {
+	brokers := os.Getenv("ONHAND_TEST_BROKERS_SCRAM")
+	if brokers == "" {
 		t.Parallel()
 		kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("SCRAM-SHA-512", rootUser, rootPassword))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(kafka.Close)
-		test(guard(t, kafka.ListenAddrs()[0], "redis://"+miniredis.RunT(t).Addr()+"/0"))
-	})
-	if brokers := os.Getenv("ONHAND_TEST_BROKERS_SCRAM"); brokers != "" {
-		t.Run("real", func(t *testing.T) {
-			test(guard(t, brokers, os.Getenv("ONHAND_TEST_REDIS")))
-			if dir := os.Getenv("ONHAND_TEST_USED"); dir != "" && !t.Failed() {
-				if err := os.WriteFile(filepath.Join(dir, "kafka-scram"), nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
+		test(guard(t, kafka.ListenAddrs()[0], ""))
+		return
+	}
+	test(guard(t, brokers, os.Getenv("ONHAND_TEST_REDIS")))
+	if dir := os.Getenv("ONHAND_TEST_USED"); dir != "" && !t.Failed() {
+		if err := os.WriteFile(filepath.Join(dir, "kafka-scram"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
