@@ -22,6 +22,7 @@ type benchFlags struct {
 	metrics    string
 	brokerPIDs []int
 	keep, wipe bool
+	reuse      bool
 	asJSON     *bool
 }
 
@@ -116,6 +117,8 @@ func addBenchFlags(flags *pflag.FlagSet, f *benchFlags, p *benchPlan) {
 	flags.BoolVar(&p.External, "external", false, "measure a processor that runs elsewhere, in the --namespace")
 	flags.StringVar(&f.metrics, "metrics", "", "`URL` of its metrics, such as http://onhand-0:9464/metrics, for processor time and allocations")
 	flags.IntSliceVar(&f.brokerPIDs, "broker-pid", nil, "process `ids` of the brokers, where they are not found by their ports")
+	flags.StringVar(&p.System, "system", "", "measure another system: a `command` of the shell that reads stock-deltas and writes levels, see deploy/bench")
+	flags.BoolVar(&f.reuse, "reuse", false, "with a --system: drain the events that a run with --keep has left in --namespace once more, if there are any")
 	flags.BoolVar(&f.keep, "keep", false, "leave topics, schemas and keys of the run where they are")
 	flags.BoolVar(&f.wipe, "wipe", false, "delete what --namespace holds before")
 }
@@ -163,7 +166,7 @@ func (f *benchFlags) change(flags *pflag.FlagSet, p, given *benchPlan) (err erro
 			take()
 		}
 	}
-	p.Seed, p.External = given.Seed, given.External
+	p.Seed, p.External, p.System = given.Seed, given.External, given.System
 	if flags.Changed("skew") {
 		if p.Skew, err = parseBenchSkew(f.skew); err != nil {
 			return &usageError{err}
@@ -183,6 +186,8 @@ func (a *app) bench(cmd *cobra.Command, c *sourced, f *benchFlags, plans []bench
 	switch {
 	case plans[0].External && (!named || len(plans) > 1):
 		return usagef("--external wants one run and the --namespace of the processor")
+	case f.reuse && (!named || f.wipe || plans[0].System == "" || len(plans) > 1):
+		return usagef("--reuse wants one run of a --system in the --namespace of an earlier one, and no --wipe")
 	case f.wipe && !named:
 		return usagef("--wipe wants a --namespace: the variable and the file may name one that is in use")
 	}

@@ -16,6 +16,7 @@ import (
 
 	"onhand/cache"
 	"onhand/processor/availability"
+	"onhand/schemas"
 	"onhand/topics"
 )
 
@@ -26,6 +27,9 @@ type benchCheck struct {
 	Stored   int64    `json:"stored"`   // SKUs whose levels in Redis were compared
 	Balances int64    `json:"balances"` // locations that have a SKU, by the model
 	Outcomes outcomes `json:"outcomes"` // decisions on reservation events, of the part that was measured
+
+	Differences *benchDifferences `json:"differences,omitempty"` // of a system that is not ours
+
 	Wrong    int64    `json:"wrong"`
 	Examples []string `json:"examples"` // of what is wrong, at most benchExamples
 	Seconds  float64  `json:"seconds"`
@@ -53,6 +57,8 @@ type benchChecker struct {
 	graph *availability.Graph
 	rules availability.Rules
 	from  kadm.ListedOffsets // of the outputs: what stands from there on is counted
+	// decoder is set where the levels are those of a system that is not ours: they are compared, and nothing else is.
+	decoder *schemas.Decoder
 
 	mu      sync.Mutex // guards both below
 	found   benchCheck
@@ -70,6 +76,9 @@ func (b *benchChecker) check(ctx context.Context, p *progress, acked, poison int
 	}
 	close(partitions)
 	b.found.Examples = []string{}
+	if b.decoder != nil {
+		b.found.Differences = &benchDifferences{}
+	}
 	var inputs, dead int64
 	var working sync.WaitGroup
 	for range min(2, int(b.wire.partitions)) {
@@ -143,6 +152,9 @@ func (p *partitionCheck) run(ctx context.Context) error {
 		for _, l := range p.folder.Levels(s) {
 			levels[l.Place.ID+"/"+string(s.SKU)] = l
 		}
+	}
+	if p.decoder != nil {
+		return p.compareSystem(ctx, levels)
 	}
 	if err := p.compareTopic(ctx, levels); err != nil {
 		return err
@@ -444,6 +456,9 @@ func (p *partitionCheck) read(ctx context.Context, topic string, take func(*kgo.
 func (c *benchCheck) summary() string {
 	if c.Wrong > 0 {
 		return fmt.Sprintf("WRONG: %d differences\n  %s", c.Wrong, strings.Join(c.Examples, "\n  "))
+	}
+	if c.Differences != nil {
+		return fmt.Sprintf("right: %d inputs folded anew, %d keys of availability-updates agree in place, SKU, on hand, ATF, ATO and shortfall (%.1f s)", c.Inputs, c.Levels, c.Seconds)
 	}
 	return fmt.Sprintf("right: %d inputs folded anew, %d keys of availability-updates and %d SKUs in Redis agree (%.1f s)", c.Inputs, c.Levels, c.Stored, c.Seconds)
 }

@@ -113,6 +113,23 @@ func timeOf(pids ...int) *time.Duration {
 	return &sum
 }
 
+// residentOf is the memory of a process of this machine, 0 where it cannot be read.
+func residentOf(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text)) // the second: pages that are resident
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
 // brokersHere are the process ids of all brokers of the cluster, none unless all of them listen on this machine in
 // processes that this one may look at.
 func brokersHere(ctx context.Context, admin *kadm.Client) []int {

@@ -27,15 +27,24 @@ type benchNamespace struct {
 	store   *cache.Redis
 	made    bool // by us, so that it goes again
 	present bool // the topics were there
+	reused  bool // with the input that they held
+	foreign bool // the system is not ours: its members may need the end of their sessions to be gone
 }
 
 // eraseWait bounds the end of a run: of what it made, nothing shall stay.
 const eraseWait = 2 * time.Minute
 
-// prepare makes the namespace, or checks that the one that is there is empty. With wipe, what it holds is deleted.
-func (n *benchNamespace) prepare(ctx context.Context, partitions int32, wipe bool) error {
+// prepare makes the namespace, or checks that the one that is there is empty. With wipe, what it holds is deleted; with
+// reuse all but what it holds in stock-deltas, if it holds something there.
+func (n *benchNamespace) prepare(ctx context.Context, partitions int32, f *benchFlags) error {
+	wipe := f.wipe
 	if err := n.look(ctx); err != nil {
 		return err
+	}
+	if f.reuse && n.present {
+		if err := n.renew(ctx); err != nil || n.reused {
+			return err
+		}
 	}
 	full, err := n.full(ctx)
 	if err != nil {
@@ -172,19 +181,64 @@ func (n *benchNamespace) erase(ctx context.Context) error {
 	} else if c, err := n.store.Checkpoint(ctx, 0); err == nil {
 		partitions = max(partitions, c.Partitions)
 	}
-	problems := []error{n.eraseGroup(ctx)}
-	deleted, err := n.admin.DeleteTopics(ctx, n.names.All()...)
-	problems = append(problems, err)
+	problems := []error{n.eraseGroup(ctx), n.eraseTopics(ctx, n.names.All()...)}
+	problems = append(problems, n.withRegistry(func(registry *schemas.Registry) error { return registry.Unregister(ctx, n.config.Namespace) }))
+	for task := range partitions {
+		problems = append(problems, n.store.Erase(ctx, task))
+	}
+	problems = append(problems, n.store.EraseSchemas(ctx), n.awaitGone(ctx, n.names.All()...))
+	return errors.Join(problems...)
+}
+
+// renew deletes what a system has made of the input, and makes the outputs anew. Where there is no input it does nothing.
+func (n *benchNamespace) renew(ctx context.Context) error {
+	partitions, err := topics.Partitions(ctx, n.admin, n.names)
+	if err != nil {
+		return err
+	}
+	ends, err := n.admin.ListEndOffsets(ctx, n.names.StockDeltas)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return explainKafka(n.config, fmt.Errorf("asking for the ends of the input: %w", err))
+	}
+	ends.Each(func(o kadm.ListedOffset) { n.reused = n.reused || o.Offset > 0 })
+	if !n.reused {
+		return nil
+	}
+	outputs := []string{n.names.AvailabilityUpdates, n.names.ReservationResults, n.names.DeadLetters}
+	problems := []error{n.eraseGroup(ctx), n.eraseTopics(ctx, outputs...)}
+	for task := range partitions {
+		problems = append(problems, n.store.Erase(ctx, task))
+	}
+	if err := errors.Join(append(problems, n.awaitGone(ctx, outputs...))...); err != nil {
+		return fmt.Errorf("deleting what stands besides the input: %w", err)
+	}
+	if _, err := topics.Apply(ctx, n.admin, topics.Settings{Namespace: n.config.Namespace, Partitions: partitions}); err != nil {
+		return explainKafka(n.config, fmt.Errorf("creating the outputs of %s: %w", n.config.Namespace, err))
+	}
+	return nil
+}
+
+// eraseTopics deletes topics, and those that a system has made for itself: their names begin with that of the group.
+func (n *benchNamespace) eraseTopics(ctx context.Context, names ...string) error {
+	all, err := n.admin.ListTopics(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the topics: %w", err)
+	}
+	for _, name := range all.Names() {
+		if strings.HasPrefix(name, n.names.ConsumerGroup()+"-") {
+			names = append(names, name)
+		}
+	}
+	deleted, err := n.admin.DeleteTopics(ctx, names...)
+	problems := []error{err}
 	for _, topic := range deleted.Sorted() {
 		if !errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
 			problems = append(problems, topic.Err)
 		}
 	}
-	problems = append(problems, n.withRegistry(func(registry *schemas.Registry) error { return registry.Unregister(ctx, n.config.Namespace) }))
-	for task := range partitions {
-		problems = append(problems, n.store.Erase(ctx, task))
-	}
-	problems = append(problems, n.store.EraseSchemas(ctx), n.awaitGone(ctx))
 	return errors.Join(problems...)
 }
 
@@ -206,24 +260,31 @@ func (n *benchNamespace) eraseGroup(ctx context.Context) error {
 			return fmt.Errorf("emptying the consumer group: %w", err)
 		}
 	}
-	answer, err := n.admin.DeleteGroups(ctx, group)
-	if err == nil {
-		err = answer[group].Err
+	waiting, cancel := context.WithTimeout(ctx, eraseWait)
+	defer cancel()
+	for {
+		answer, err := n.admin.DeleteGroups(ctx, group)
+		if err == nil {
+			err = answer[group].Err
+		}
+		switch {
+		case n.foreign && errors.Is(err, kerr.NonEmptyGroup) && sleep(waiting, 100*time.Millisecond) == nil:
+		case err != nil && !errors.Is(err, kerr.GroupIDNotFound):
+			return fmt.Errorf("deleting the consumer group: %w", err)
+		default:
+			return nil
+		}
 	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("deleting the consumer group: %w", err)
-	}
-	return nil
 }
 
 // awaitGone waits until no broker shows the topics any more: only then they can be created again.
-func (n *benchNamespace) awaitGone(ctx context.Context) error {
+func (n *benchNamespace) awaitGone(ctx context.Context, names ...string) error {
 	for {
 		all, err := n.admin.ListTopics(ctx)
 		if err != nil {
 			return fmt.Errorf("asking for the topics: %w", err)
 		}
-		if !slices.ContainsFunc(n.names.All(), all.Has) {
+		if !slices.ContainsFunc(names, all.Has) {
 			return nil
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {

@@ -39,7 +39,8 @@ type benchPlan struct {
 	Incident benchIncident `json:"incident"`    // what happens in the middle of a flow
 	Linger   time.Duration `json:"-"`           // of the producer
 	LingerMS float64       `json:"lingerMs"`    // the same
-	External bool          `json:"external"`    // the processor is not ours
+	External bool          `json:"external"`    // the processor is not bench's to start and stop
+	System   string        `json:"-"`           // command of a system that is not ours; empty: ours
 	Scale    float64       `json:"scaledBy"`    // of the workload as it is defined; 1: as it is
 	Balances int           `json:"balancesMax"` // SKUs × locations
 }
@@ -261,6 +262,21 @@ func (p *benchPlan) finish() error {
 	return nil
 }
 
+// systemRelations returns what a system that is not ours cannot be put to.
+func (p *benchPlan) systemRelations() (problems []error) {
+	refuse := func(text string) { problems = append(problems, errors.New(text)) }
+	if p.Rate > 0 || p.Fill || p.Feed > 0 || p.Expiring > 0 || p.External {
+		refuse("--system drains --events: leave --rate, --fill, --feed, --expiring and --external out")
+	}
+	if p.Reservations > 0 || p.Duplicates > 0 || p.Poison > 0 {
+		refuse("--system wants counts, sales and receipts alone: --reservations, --duplicates and --poison must be 0")
+	}
+	if p.Incident != incidentNone && p.Incident != incidentKill {
+		refuse("--system and --incident " + string(p.Incident) + " do not go together: it can be killed, and nothing else")
+	}
+	return problems
+}
+
 // relations returns the problems of what does not go together.
 func (p *benchPlan) relations() (problems []error) {
 	refuse := func(text string) { problems = append(problems, errors.New(text)) }
@@ -269,6 +285,9 @@ func (p *benchPlan) relations() (problems []error) {
 	}
 	if p.Rate == 0 && p.Feed == 0 && p.Events < 1 {
 		refuse("--events must be 1 at least where no --rate is given")
+	}
+	if p.System != "" {
+		return append(problems, p.systemRelations()...)
 	}
 	if p.Rate == 0 && (p.Incident != incidentNone || p.Expiring > 0) {
 		refuse("--incident and --expiring need a --rate")

@@ -16,9 +16,10 @@ import (
 	"time"
 )
 
-// benchProcess is a processor that a benchmark runs: `onhand run` of the same binary, as a child.
+// benchProcess is a processor that a benchmark runs as a child: `onhand run` of the same binary, or another system.
 type benchProcess struct {
 	instance string
+	foreign  bool // another system: it has no metrics of ours
 	cmd      *exec.Cmd
 	ended    chan struct{} // closed when it has ended; err is set then
 	asked    atomic.Bool   // to end
@@ -52,20 +53,31 @@ func startBenchProcess(ctx context.Context, environ, args []string, instance str
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
 	args = append([]string{"run"}, args...)
-	p := &benchProcess{instance: instance, ended: make(chan struct{})}
-	// It outlives ctx: whoever starts it ends it in order.
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, append(args, "--instance", instance, "--admin", "127.0.0.1:0")...)
-	p.cmd.Env = environ
+	p := newBenchProcess(ctx, binary, append(args, "--instance", instance, "--admin", "127.0.0.1:0")...)
+	p.instance, p.cmd.Env = instance, environ
+	if err := p.launch(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// newBenchProcess is a process that is not started yet. It outlives ctx: whoever starts it ends it in order.
+func newBenchProcess(ctx context.Context, program string, args ...string) *benchProcess {
+	return &benchProcess{ended: make(chan struct{}), cmd: exec.CommandContext(context.WithoutCancel(ctx), program, args...)}
+}
+
+// launch starts the process.
+func (p *benchProcess) launch() error {
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return nil, fmt.Errorf("starting a processor: %w", err)
+		return fmt.Errorf("starting a processor: %w", err)
 	}
 	complaints, err := p.cmd.StderrPipe()
 	if err != nil {
-		return nil, fmt.Errorf("starting a processor: %w", err)
+		return fmt.Errorf("starting a processor: %w", err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting a processor: %w", err)
+		return fmt.Errorf("starting a processor: %w", err)
 	}
 	var reading sync.WaitGroup
 	reading.Go(func() { p.read(out, p.said) })
@@ -75,7 +87,7 @@ func startBenchProcess(ctx context.Context, environ, args []string, instance str
 		p.err = p.cmd.Wait()
 		close(p.ended)
 	}()
-	return p, nil
+	return nil
 }
 
 // read hands on each line until the stream ends.
@@ -172,6 +184,9 @@ func (p *benchProcess) used(ctx context.Context) processCost {
 	select {
 	case <-p.ended:
 	default:
+		if p.foreign {
+			return p.usedForeign()
+		}
 		text, err = p.ask(ctx, "/metrics")
 	}
 	p.mu.Lock()
@@ -185,6 +200,16 @@ func (p *benchProcess) used(ctx context.Context) processCost {
 		if err == nil {
 			p.cost = parseProcessCost(text)
 		}
+	}
+	return p.cost
+}
+
+// usedForeign is what the system says of a process that has no metrics of ours.
+func (p *benchProcess) usedForeign() processCost {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cpu := timeOf(p.cmd.Process.Pid); cpu != nil {
+		p.cost = processCost{CPU: *cpu, Resident: residentOf(p.cmd.Process.Pid)}
 	}
 	return p.cost
 }

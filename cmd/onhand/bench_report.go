@@ -42,6 +42,8 @@ type benchReport struct {
 	Changes  []benchChange  `json:"graphChanges,omitempty"`
 	Releases *benchLateness `json:"releaseLatenessMs,omitempty"` // of reservations that expired
 
+	System *benchSystem `json:"system,omitempty"` // where it is not ours
+
 	Check *benchCheck `json:"check"`
 }
 
@@ -112,8 +114,11 @@ func (r *benchReport) measured(events int, took time.Duration, cost benchCost) {
 	r.CPU = benchCPU{Redis: each(cost.Redis), Broker: each(cost.Broker), Bench: each(cost.Self)}
 	if p := cost.Processor; p != nil {
 		r.CPU.Processor = each(&p.CPU)
-		bytes, allocations := p.AllocBytes/float64(events), p.Allocations/float64(events)
-		r.AllocatedBytes, r.Allocations, r.Resident = &bytes, &allocations, &p.Resident
+		r.Resident = &p.Resident
+		if p.Allocations > 0 { // a system that is not ours does not say
+			bytes, allocations := p.AllocBytes/float64(events), p.Allocations/float64(events)
+			r.AllocatedBytes, r.Allocations = &bytes, &allocations
+		}
 	}
 }
 
@@ -289,6 +294,14 @@ func (r *benchReport) printLag(w io.Writer) {
 }
 
 func (r *benchReport) printIncident(w io.Writer) error {
+	if s := r.System; s != nil {
+		fmt.Fprintf(w, "\n%s: first output %.1f s after its start\n", s.Command, s.FirstOutput)
+		if k := s.Killed; k != nil {
+			d := r.Check.Differences
+			fmt.Fprintf(w, "killed with %s left, next output after %.0f ms; of the locations' levels %d are %s units too high, %d are %s too low, %d missing\n",
+				plural(int(k.Left), "event"), k.BackMillis, d.Higher, d.UnitsHigher, d.Lower, d.UnitsLower, d.Missing)
+		}
+	}
 	if s := r.Restart; s != nil {
 		fmt.Fprintf(w, "\nfirst update of the new process after %.0f ms, of every partition after %.0f ms; caught up (nothing unseen older than %s) after %.0f ms; %s waited at most\n",
 			s.FirstUpdateMS, s.EveryTaskMS, benchCaughtUp, s.CaughtUpMS, plural(s.UnseenMost, "event"))

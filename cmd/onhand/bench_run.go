@@ -36,6 +36,7 @@ type benchRun struct {
 	sender    *benchSender
 	meter     *benchMeter
 	from      kadm.ListedOffsets // where the outputs of what is measured begin
+	state     string             // directory of a system that is not ours, empty until it is started
 
 	mu        sync.Mutex // guards processes
 	processes []*benchProcess
@@ -63,7 +64,7 @@ func (r *benchRun) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.namespace = &benchNamespace{app: r.app, config: r.config, admin: r.admin, names: names, store: r.store}
+	r.namespace = &benchNamespace{app: r.app, config: r.config, admin: r.admin, names: names, store: r.store, foreign: r.plan.System != ""}
 	defer func() {
 		err = errors.Join(err, r.stopAll(ctx))
 		if !r.flags.keep {
@@ -71,7 +72,7 @@ func (r *benchRun) run(ctx context.Context) (err error) {
 		}
 	}()
 	r.app.note("%s: preparing namespace %s", r.plan.Workload, r.config.Namespace)
-	if err := r.namespace.prepare(ctx, r.plan.Partitions, r.flags.wipe); err != nil {
+	if err := r.namespace.prepare(ctx, r.plan.Partitions, r.flags); err != nil {
 		return err
 	}
 	if err := r.connect(ctx); err != nil {
@@ -87,8 +88,10 @@ func (r *benchRun) run(ctx context.Context) (err error) {
 // connect publishes the graph and makes all that the run works with.
 func (r *benchRun) connect(ctx context.Context) (err error) {
 	r.graph = benchGraph(&r.plan)
-	if err := r.namespace.publish(ctx, r.graph, false); err != nil {
-		return err
+	if !r.namespace.reused {
+		if err := r.namespace.publish(ctx, r.graph, false); err != nil {
+			return err
+		}
 	}
 	r.wire, err = r.app.connect(ctx, r.config, kgo.ProducerLinger(r.plan.Linger), kgo.MaxBufferedRecords(benchBuffered), kgo.RecordDeliveryTimeout(sendWait))
 	if err != nil {
@@ -123,7 +126,7 @@ func (r *benchRun) start(ctx context.Context, instance string) (*benchProcess, e
 	if r.plan.External {
 		return nil, nil
 	}
-	p, err := startBenchProcess(ctx, r.environ, append(slices.Clone(r.started), "--namespace", r.config.Namespace), instance)
+	p, err := r.launch(ctx, instance)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +134,17 @@ func (r *benchRun) start(ctx context.Context, instance string) (*benchProcess, e
 	defer r.mu.Unlock()
 	r.processes = append(r.processes, p)
 	return p, nil
+}
+
+func (r *benchRun) launch(ctx context.Context, instance string) (*benchProcess, error) {
+	if r.plan.System == "" {
+		return startBenchProcess(ctx, r.environ, append(slices.Clone(r.started), "--namespace", r.config.Namespace), instance)
+	}
+	environ, err := r.systemEnviron(ctx, instance)
+	if err != nil {
+		return nil, err
+	}
+	return startBenchSystem(ctx, environ, r.plan.System, instance)
 }
 
 // startReady starts a processor and waits until its tasks run.
@@ -168,6 +182,9 @@ func (r *benchRun) stopAll(ctx context.Context) error {
 // measure is the run itself.
 func (r *benchRun) measure(ctx context.Context) error {
 	counted := time.Now()
+	if r.plan.System != "" {
+		return r.drainSystem(ctx)
+	}
 	if r.plan.Fill {
 		if err := r.fill(ctx, counted); err != nil {
 			return err
@@ -389,9 +406,17 @@ func (r *benchRun) checker(ctx context.Context) (*benchChecker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the location graph: %w", err)
 	}
-	return &benchChecker{wire: r.wire, store: r.store, graph: graph, from: r.from, rules: availability.Rules{
+	return &benchChecker{wire: r.wire, store: r.store, graph: graph, from: r.from, decoder: r.decoder(), rules: availability.Rules{
 		Horizon: availability.Instant(r.config.MovementHorizon.Microseconds()), Window: availability.Instant(r.config.DedupeWindow.Microseconds()),
 	}}, nil
+}
+
+// decoder is for the levels of a system that is not ours, nil where there is none.
+func (r *benchRun) decoder() *schemas.Decoder {
+	if r.plan.System == "" {
+		return nil
+	}
+	return newDecoder(r.wire.registry)
 }
 
 // footprintSample is how many SKUs of each part of a task are measured in Redis.
@@ -399,6 +424,9 @@ const footprintSample = 1
 
 // footprint is the memory of all tasks in Redis, nil where it does not say.
 func (r *benchRun) footprint(ctx context.Context) *cache.Footprint {
+	if r.plan.System != "" {
+		return nil
+	}
 	var sum cache.Footprint
 	for task := range r.wire.partitions {
 		f, err := r.store.Footprint(ctx, task, footprintSample)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"onhand/processor/availability"
@@ -90,6 +91,19 @@ func (s *benchSender) totals() (acked, good, poison int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.acked, s.good, s.poison
+}
+
+// adopt takes the records that stand in stock-deltas for its own, and returns how many there are.
+func (s *benchSender) adopt(ends kadm.ListedOffsets) (records int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range s.next[availability.Deltas] {
+		end, _ := ends.Lookup(s.names.StockDeltas, int32(n))
+		s.next[availability.Deltas][n] = end.Offset
+		records += int(end.Offset)
+	}
+	s.acked, s.good = records, records
+	return records
 }
 
 // ends are the offsets after the last record that was acknowledged, by input and partition.

@@ -381,6 +381,11 @@ func TestPlansThatCannotBeAreRefused(t *testing.T) {
 		{[]string{"--rate", "10", "--external"}, "wants one run and the --namespace"},
 		{[]string{"--rate", "10", "--external", "--namespace", "x", "--incident", "kill"}, "not bench's to start and stop"},
 		{[]string{"--poison", "101"}, "--poison is 101"},
+		{[]string{"--system", "x"}, "--system wants counts, sales and receipts alone"},
+		{[]string{"--system", "x", "--rate", "10"}, "--system drains --events"},
+		{[]string{"--system", "x", "--sales", "95", "--reservations", "0", "--receipts", "0", "--incident", "join"}, "it can be killed, and nothing else"},
+		{[]string{"--reuse", "--namespace", "x"}, "--reuse wants one run of a --system"},
+		{[]string{"--reuse", "--system", "x", "--sales", "95", "--reservations", "0", "--receipts", "0"}, "--reuse wants one run of a --system"},
 	} {
 		onhand(t, nil, append([]string{"bench"}, test.args...)...).want(t, exitUsage, test.want)
 	}

@@ -21,6 +21,12 @@ var arrows = map[string][]string{
 	"cache":                  {"processor/availability"},
 	"schemas":                {},
 	"processor/availability": {},
+
+	// Modules of their own: other systems, to compare with.
+	"deploy/bench/levels": {"schemas", "topics"},
+	"deploy/bench/plain":  {"schemas", "deploy/bench/levels"},
+	"deploy/bench/goka":   {"schemas", "topics", "deploy/bench/levels"},
+	"deploy/bench/bento":  {},
 }
 
 // testArrows are further arrows of test files alone: the processor is tested with the cache it runs on and with
@@ -39,14 +45,14 @@ type seat struct {
 }
 
 var seats = []seat{
-	{"github.com/redis/go-redis", []string{"cache"}, []string{"cmd/onhand"}, "the cache package is all of Redis that others see"},
+	{"github.com/redis/go-redis", []string{"cache", "deploy/bench/plain"}, []string{"cmd/onhand"}, "the cache package is all of Redis that others see"},
 	{"github.com/alicebob/miniredis", []string{"cmd/onhand"}, []string{"cache", "processor"}, "it is a stand-in, for tests and onhand dev"},
 	{"github.com/linkedin/goavro", []string{"schemas"}, nil, "the schemas package turns bytes into values and back"},
 	{"github.com/twmb/avro", []string{"schemas"}, nil, "the schemas package judges compatibility"},
 	{"github.com/hashicorp/go-retryablehttp", []string{"schemas"}, nil, "only the registry client speaks HTTP"},
 	{"github.com/twmb/franz-go/pkg/sr", []string{"schemas", "cmd/onhand"}, []string{"topics", "processor"}, "the schemas package talks to the registry"},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"cmd/onhand"}, []string{"processor", "topics"}, "it is a stand-in, for tests and onhand dev"},
-	{"github.com/twmb/franz-go", []string{"processor", "topics", "cmd/onhand"}, nil, "schemas, cache and availability know no Kafka"},
+	{"github.com/twmb/franz-go", []string{"processor", "topics", "cmd/onhand", "deploy/bench/plain"}, nil, "schemas, cache and availability know no Kafka"},
 	{"go.opentelemetry.io/otel/sdk", []string{"cmd/onhand"}, []string{"processor", "cache"}, "providers are built in cmd/onhand and passed in"},
 	{"go.opentelemetry.io/otel/exporters", []string{"cmd/onhand"}, nil, "exporters are built in cmd/onhand"},
 	{"go.opentelemetry.io/contrib", []string{"cmd/onhand"}, nil, "exporters and propagators are built in cmd/onhand"},
@@ -306,7 +312,7 @@ func TestSeatsAreSeen(t *testing.T) {
 		return seatFindings(parseSource(t, name, "package p\n\nimport (\n"+imports+"\n)\n"))
 	}
 	wantFindings(t, find("cache/load.go", `"github.com/redis/go-redis/v9"`))
-	wantFindings(t, find("processor/task.go", `"github.com/redis/go-redis/v9"`), "whose place is cache")
+	wantFindings(t, find("processor/task.go", `"github.com/redis/go-redis/v9"`), "whose place is cache and deploy/bench/plain")
 	wantFindings(t, find("topics/delta.go", `"github.com/linkedin/goavro/v2"`), "whose place is schemas")
 	wantFindings(t, find("topics/delta.go", `"github.com/twmb/franz-go/pkg/kgo"`))
 	wantFindings(t, find("topics/delta.go", `"github.com/twmb/franz-go/pkg/kfake"`), "stand-in")
