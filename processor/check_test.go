@@ -207,11 +207,21 @@ func (w *world) recount() map[string]availability.Level {
 	return w.recountOf(w.read(w.names.StockDeltas, w.names.ReservationEvents))
 }
 
-// recountOf is the plain model of these inputs, in this order. The order makes no difference as long as no cell has 16
-// movements since its count.
+// recountOf is the plain model of these inputs.
 func (w *world) recountOf(inputs []*kgo.Record) map[string]availability.Level {
 	w.Helper()
-	r := w.recounted(inputs)
+	return w.recounted(inputs).levels()
+}
+
+// recounted is what a recount has in its hands.
+type recounted struct {
+	folder *availability.Folder
+	stocks map[availability.SKU]*availability.Stock
+	told   map[availability.SKU][]told // in the order of their partition
+	events map[availability.SKU][]decided
+}
+
+func (r *recounted) levels() map[string]availability.Level {
 	levels := make(map[string]availability.Level)
 	for _, s := range r.stocks {
 		for _, l := range r.folder.Levels(s) {
@@ -221,31 +231,71 @@ func (w *world) recountOf(inputs []*kgo.Record) map[string]availability.Level {
 	return levels
 }
 
-// recounted is what a recount has in its hands.
-type recounted struct {
-	folder *availability.Folder
-	stocks map[availability.SKU]*availability.Stock
-	deltas map[availability.SKU][]availability.Delta // applied ones, in the order of their partition
-	events map[availability.SKU][]decided
+// told is a delta, or the drop of futures.
+type told struct {
+	delta *availability.Delta
+	drop  *topics.Instruction
+}
+
+func (d *told) fold(f *availability.Folder, s *availability.Stock) {
+	if d.drop != nil {
+		f.DropOverdue(s, d.drop.Location, d.drop.Until, 0)
+	} else {
+		f.Delta(s, d.delta, 0)
+	}
 }
 
 // decided is a reservation event with the decision that stands.
 type decided struct {
 	event  availability.ReservationEvent
 	result availability.Result
+	after  int // of what the SKU was told, how much before it
+}
+
+// asDecided puts the inputs in the order in which they were folded first, as the results tell it. Only where a cell has 16
+// movements since its count does the order of the two inputs make a difference.
+func (w *world) asDecided(inputs []*kgo.Record, after map[topics.Source]int64) (ordered []*kgo.Record) {
+	w.Helper()
+	deltas := make(map[int32][]*kgo.Record)
+	var events []*kgo.Record
+	for _, r := range inputs {
+		if r.Topic == w.names.StockDeltas {
+			deltas[r.Partition] = append(deltas[r.Partition], r)
+		} else {
+			events = append(events, r)
+		}
+	}
+	newest := make(map[int32]int64)
+	for _, e := range events {
+		to, is := after[topics.SourceAt(e)]
+		if is && to < newest[e.Partition] {
+			w.Errorf("%s was decided after fewer deltas than an event before it", topics.SourceAt(e))
+		}
+		newest[e.Partition] = max(to, newest[e.Partition])
+		waiting := deltas[e.Partition]
+		n := 0
+		for n < len(waiting) && waiting[n].Offset < to {
+			n++
+		}
+		ordered, deltas[e.Partition] = append(append(ordered, waiting[:n]...), e), waiting[n:]
+	}
+	for n := range w.partitions {
+		ordered = append(ordered, deltas[n]...)
+	}
+	return ordered
 }
 
 func (w *world) recounted(inputs []*kgo.Record) *recounted {
 	w.Helper()
 	reader := topics.NewReader(w.decoder, topics.Options{})
-	decisions := make(map[topics.Source]availability.Result)
+	decisions, after := make(map[topics.Source]availability.Result), make(map[topics.Source]int64)
 	for _, r := range w.read(w.names.ReservationResults) {
 		var d topics.Decision
 		w.must(reader.Result(w.Context(), r, &d))
 		if _, twice := decisions[d.Source]; twice {
 			w.Errorf("two decisions stand on %s", d.Source)
 		}
-		decisions[d.Source] = d.Result
+		decisions[d.Source], after[d.Source] = d.Result, d.After
 	}
 	dead := make(map[topics.Source]bool)
 	for _, r := range w.read(w.names.DeadLetters) {
@@ -258,7 +308,7 @@ func (w *world) recounted(inputs []*kgo.Record) *recounted {
 	}
 	graph := w.compiled()
 	stocks := make(map[availability.SKU]*availability.Stock)
-	all := &recounted{stocks: stocks, deltas: make(map[availability.SKU][]availability.Delta), events: make(map[availability.SKU][]decided)}
+	all := &recounted{stocks: stocks, told: make(map[availability.SKU][]told), events: make(map[availability.SKU][]decided)}
 	f := availability.NewFolder(graph, availability.DefaultRules(), availability.NewWindow(24*availability.Hour))
 	stock := func(sku availability.SKU) *availability.Stock {
 		if stocks[sku] == nil {
@@ -266,7 +316,11 @@ func (w *world) recounted(inputs []*kgo.Record) *recounted {
 		}
 		return stocks[sku]
 	}
-	for _, r := range inputs {
+	tell := func(sku availability.SKU, what told) {
+		what.fold(f, stock(sku))
+		all.told[sku] = append(all.told[sku], what)
+	}
+	for _, r := range w.asDecided(inputs, after) {
 		source := topics.SourceAt(r)
 		if dead[source] || topics.PartitionOf(r.Key, w.partitions) != r.Partition {
 			continue
@@ -275,15 +329,14 @@ func (w *world) recounted(inputs []*kgo.Record) *recounted {
 			var i topics.Instruction
 			w.must(reader.Instruction(r, &i))
 			if i.Kind == topics.DropOverdue {
-				f.DropOverdue(stock(i.SKU), i.Location, i.Until, 0)
+				tell(i.SKU, told{drop: &i})
 			}
 			continue
 		}
 		if r.Topic == w.names.StockDeltas {
 			var d availability.Delta
 			w.must(reader.Delta(w.Context(), r, &d))
-			f.Delta(stock(d.SKU), &d, 0)
-			all.deltas[d.SKU] = append(all.deltas[d.SKU], d)
+			tell(d.SKU, told{delta: &d})
 			continue
 		}
 		var e availability.ReservationEvent
@@ -293,7 +346,7 @@ func (w *world) recounted(inputs []*kgo.Record) *recounted {
 			w.Errorf("no decision stands on %s", source)
 		}
 		f.Standing(stock(e.SKU), &e, result, 0)
-		all.events[e.SKU] = append(all.events[e.SKU], decided{e, result})
+		all.events[e.SKU] = append(all.events[e.SKU], decided{e, result, len(all.told[e.SKU])})
 	}
 	all.folder = f
 	return all

@@ -172,17 +172,33 @@ func markerHeldBack(seed uint64) *schedule {
 		10s start a`)
 }
 
-// otherOrder decides against the stock of a moment, brings more, and forgets the decision.
-func otherOrder(seed uint64) *schedule {
+// decidedUnderAnotherGraph forgets a decision, and the graph is another when the event is replayed.
+func decidedUnderAnotherGraph(seed uint64) *schedule {
 	return directed(seed, `
 		0s start a
-		4s reserve r1 SKU-0 L01 1 whole
+		4s adjust d1 SKU-0 L00 1
 		? 4s adjust d0 SKU-1 L01 1
-		6s skew -1h
-		6s adjust d1 SKU-0 L01 1
+		6s reserve r1 SKU-0 EAST 1 whole
 		9s stop a
-		18s state 1
+		18s state {0|1}
+		18s graph other
 		19s start a`)
+}
+
+// mergedInAnotherOrder has so many movements that they are merged minute by minute, then a count within the minute, which
+// keeps all of it; by the times of the records the count comes before the movement that merges them. It forgets that.
+func mergedInAnotherOrder(seed uint64) *schedule {
+	return directed(seed, `
+		set batch {1|4|2000}
+		0s start a
+		4s fill d1 SKU-0 L01 15
+		6s reserve r1 SKU-0 L01 1 whole
+		8s fulfill f1 res-r1 SKU-0 L01 1
+		10s skew -3s
+		10s count c1 SKU-0 L01 5
+		? 11s reserve r2 SKU-0 L01 15
+		12s {state 0|state 2|rollback 1}
+		? 20s fulfill f2 res-r2 SKU-0 L01 2`)
 }
 
 // knownSince refuses a record for its location, which a later graph knows, and replays it under that.

@@ -44,11 +44,7 @@ func (t *trial) judge() {
 	t.Helper()
 	have := t.follower.finish()
 	l := t.logs()
-	var inTime []*kgo.Record
-	for _, inputs := range l.byTask(t) {
-		inTime = append(inTime, byTime(*inputs)...)
-	}
-	want := t.recountOf(inTime)
+	want := t.recountOf(l.inputs)
 	t.compare(want, have)
 	t.judgeLedger(l)
 	t.judgeSums(l, want)

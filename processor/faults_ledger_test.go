@@ -44,7 +44,7 @@ type ledger struct {
 }
 
 // movementsMax is how many movements of a cell of kind M are sent between two counts. The 16th since its count would merge
-// them, minute by minute, and what they come to would depend on the order in which two topics are read.
+// them, minute by minute, and what they come to would depend on the order in which two topics were read.
 const movementsMax = 8
 
 // fate is what must become of a record.

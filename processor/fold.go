@@ -56,7 +56,7 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	f.span, f.end = t.shared.obs.batchSpan(ctx, "process", t.number, b.records)
 	defer func() { f.end(nil) }()
 	for i := range b.entries {
-		if err := t.foldEntry(f, i, next.Version(), below); err != nil {
+		if err := t.foldEntry(f, i, &next, below); err != nil {
 			return nil, err
 		}
 		r := b.records[i]
@@ -144,7 +144,7 @@ func (t *task) use(b *batch, h *held) *availability.Stock {
 	return h.stock
 }
 
-func (t *task) foldEntry(f *folded, i int, version int64, below *standing) error {
+func (t *task) foldEntry(f *folded, i int, next *availability.Checkpoint, below *standing) error {
 	b := f.batch
 	e, r := &b.entries[i], b.records[i]
 	switch {
@@ -162,7 +162,7 @@ func (t *task) foldEntry(f *folded, i int, version int64, below *standing) error
 	case e.tell >= 0:
 		t.instruct(f, i)
 	default:
-		return t.foldEvent(f, i, version, below)
+		return t.foldEvent(f, i, next, below)
 	}
 	return nil
 }
@@ -198,21 +198,21 @@ func (f *folded) refuse(r *kgo.Record, refusal *topics.Refusal) {
 }
 
 // foldEvent decides on a reservation event, or carries out the decision that stands.
-func (t *task) foldEvent(f *folded, i int, version int64, below *standing) error {
+func (t *task) foldEvent(f *folded, i int, next *availability.Checkpoint, below *standing) error {
 	b := f.batch
 	r := b.records[i]
 	event := &b.events[b.entries[i].event]
 	s := t.use(b, b.entries[i].held)
 	if below != nil && !without.Decisions {
-		result, ok := below.result(r)
+		d, ok := below.result(r)
 		if !ok {
 			return stopped("TaskStopped", "its result was deleted by retention or the topic was changed; restore a snapshot that is newer than it", "offset %d of %s/%d was decided before but reservation-results has no decision on it", r.Offset, r.Topic, r.Partition)
 		}
-		t.folder.Standing(s, event, result, i)
+		t.folder.Standing(s, event, d.result, i)
 		f.counts.skipped++
 		return nil
 	}
-	result, again := t.folder.Reservation(s, event, version, i)
+	result, again := t.folder.Reservation(s, event, next.Version(), i)
 	switch {
 	case again:
 		f.counts.repeated++
@@ -224,7 +224,7 @@ func (t *task) foldEvent(f *folded, i int, version int64, below *standing) error
 		f.counts.accepted++
 	}
 	t.shared.writer.Result(f.output(), &b.arena, &topics.Decision{
-		Source: topics.SourceAt(r), RequestID: event.RequestID, ReservationID: event.ReservationID, SKU: event.SKU, Action: event.Action, Result: result,
+		Source: topics.SourceAt(r), After: next.Offsets[availability.Deltas], RequestID: event.RequestID, ReservationID: event.ReservationID, SKU: event.SKU, Action: event.Action, Result: result,
 	}, instantOf(time.Now()))
 	return nil
 }

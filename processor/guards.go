@@ -14,6 +14,7 @@ type guards struct {
 	Metadata       bool // it carries the witness
 	Stable         bool // committed offsets are asked for with require-stable
 	HighWatermark  bool // results are read up to the high watermark, not to what is visible
+	Order          bool // a replay folds each event after the deltas that were folded before it
 	Decisions      bool // a replay carries out the decisions that stand
 	Letters        bool // a replay passes over what stands in dead-letters
 	Below          bool // a replay ends at k

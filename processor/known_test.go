@@ -17,15 +17,31 @@ var knownSchedules = map[string]string{
 		23s reserve r4 SKU-0 L01 1
 		? 24s back old
 		? 26s rollback 1`,
+	"an old owner is frozen, and wakes first when Redis is back where it left it": `
+		set rising 1
+		0s start a
+		6s start b
+		14s adjust d1 SKU-0 L01 1
+		15s mark old
+		20s arm a {Produce>|TxnOffsetCommit>|TxnOffsetCommit<|EndTxn>|EndTxn<|commit>|commit<} 1 freeze {9s|12s}
+		20s adjust d2 SKU-0 L01 1
+		20s reserve r1 SKU-0 L01 1 whole
+		28s reserve r2 SKU-0 {L01|EAST} 1
+		? 28.9s back old
+		? 31.9s back old
+		32.5s reserve r3 SKU-0 L01 1 whole
+		? 34s rollback 1`,
 	"the same inside a sweep or an expiry, with a graph during the rebalance": `
 		set cache {1|1000000}
+		set drop 1
 		0s start a
 		6s start b
 		14s adjust d1 SKU-0 L01 3
 		14s reserve r1 SKU-0 L01 1 expires 7s
 		15s mark old
+		14s futures f1 SKU-0 L02 2@21s
 		? 19s arm a {step} 2 kick {1s|3s|7s}
-		20s arm a {Produce>|TxnOffsetCommit>|EndTxn>|EndTxn<|commit>|commit<} 1 kick {1s|3s|7s}
+		20s arm a {Produce>|TxnOffsetCommit>|EndTxn>|EndTxn<|commit>|commit<} 1 {kick 1s|kick 3s|kick 7s|freeze 9s|freeze 12s}
 		20.9s graph {other|more}
 		22s graph {first|other}
 		? 23s back old
@@ -34,10 +50,12 @@ var knownSchedules = map[string]string{
 	"killed between the two commits of a batch of one kind": `
 		set partitions 2
 		set cache {1|1000000}
+		set drop 1
 		0s start a
 		4s adjust d1 SKU-0 L01 1
-		7s arm a {TxnOffsetCommit<|EndTxn>|EndTxn<|commit>|commit<} 1 cut
-		7s {poison bytes p1 SKU-0|poison nowhere p1 SKU-0|poison event p1 SKU-0|misrouted m1 SKU-0 L01 1|graph other|reserve r1 SKU-1 L00 9 whole}
+		4s {futures f1 SKU-0 L01 2@7s|reserve r0 SKU-0 L01 1 expires 3s|safety s1 SKU-0 L01 0}
+		6.5s arm a {TxnOffsetCommit<|EndTxn>|EndTxn<|commit>|commit<} 1 cut
+		7s {poison bytes p1 SKU-0|poison nowhere p1 SKU-0|poison event p1 SKU-0|misrouted m1 SKU-0 L01 1|graph other|reserve r1 SKU-1 L00 9 whole|count c1 SKU-0 L01 9 ago 5s|republish i1 SKU-0 above 7|drop i1 SKU-0 L01 9s|again 0}
 		10s start a
 		? 14s state {1|2|3}
 		? 16s adjust d2 SKU-1 L01 1`,
@@ -144,12 +162,39 @@ var knownSchedules = map[string]string{
 		10s state {1|2|3}
 		12s reserve r2 SKU-0 L01 {1|2}
 		? 14s state {1|2|3}`,
-	"the group's offsets are deleted, and an input has none": `
+	"everything is replayed: late and stale counts, deletions, futures, partial grants, transfers to and fro": `
+		set batch {1|3|2000}
+		set cache {1|1000000}
+		set drop {0|1}
+		0s start a
+		4s count c1 SKU-0 L01 3
+		4s futures f1 SKU-0 L00 2@12s 3@2000h
+		5s reserve r1 SKU-0 {EAST|ALL} {2|9}
+		5s reserve r2 SKU-0 L01 1 now
+		6s transfer t1 res-r1 SKU-0 {EAST|ALL} L01 1
+		6s {transfer t2 res-r2 SKU-0 L01 EAST 1|transfer t2 res-r2 SKU-0 L01 L00 1|transfer t2 res-r1 SKU-0 EAST ALL 1|fulfill t2 res-r2 SKU-0 L01 1 ago 5s}
+		7s adjust d1 SKU-0 L01 2 ago {500ms|4s}
+		7.2s count c2 SKU-0 L01 4 ago {1s|5s}
+		? 7.3s delete x1 SKU-0 L01 ago {400ms|6s}
+		? 7.4s clear x2 SKU-0 L00 futures
+		8s other {2|3|4|5|6}
+		? 8s again {2|3|4|5|6}
+		? 8s drop i1 SKU-0 L00 {9s|20s}
+		9s safety s1 SKU-0 L01 1 ago {0s|5s}
+		9s reserve r3 SKU-0 L01 2 expires 900ms
+		{9.8s|9.9s|9.95s|10s} {fulfill f3 res-r3 SKU-0 L01 1|release f3 res-r3 SKU-0 L01 1|transfer f3 res-r3 SKU-0 L01 ALL 1}
+		? 10s arm a {commit>|EndTxn<|Produce<} {1|2} cut
+		11s {state 1|state 2|rollback 1|rollback 3|empty}
+		? 11.5s start a
+		? 12s arm a commit> {1|2|3} {cut|lose|back old}
+		? 14s start a
+		15s count c3 SKU-0 L00 1 ago {0s|10s}`,
+	"the group's offsets are deleted, or those of one input": `
 		0s start a
 		4s adjust d1 SKU-0 L01 3
 		? 4s reserve r1 SKU-0 L01 1
 		8s stop a
-		16s forget-offsets
+		16s forget-offsets {|deltas|events}
 		18s adjust d2 SKU-0 L01 1
 		18s reserve r2 SKU-0 L01 1
 		20s start {a|b}

@@ -38,7 +38,7 @@ func (t *task) recover(ctx context.Context) error {
 	}
 	records := 0
 	for !replay.over() {
-		polled, err := replay.poll(ctx, t.shared.BatchRecords)
+		polled, err := replay.records(ctx, t.shared.BatchRecords, below)
 		if err != nil {
 			return err
 		}
@@ -64,10 +64,6 @@ func (t *task) replayBatch(ctx context.Context, records []*kgo.Record, replay *r
 		}
 		part := len(b.records)
 		done = part == len(records)
-		if err := below.readTo(ctx, b.records); err != nil {
-			b.release()
-			return err
-		}
 		f, err := t.fold(ctx, b, below)
 		if err != nil {
 			b.release()
@@ -120,9 +116,9 @@ type replay struct {
 	client *kgo.Client
 	inputs [availability.Inputs]string
 	task   *task
-	next   [availability.Inputs]int64 // position: everything below was returned or is a hole
+	next   [availability.Inputs]int64 // position of the client: everything below was read or is a hole
 	end    [availability.Inputs]int64
-	queued [availability.Inputs][]*kgo.Record
+	queued [availability.Inputs][]*kgo.Record // read and not yet returned
 }
 
 func (t *task) openReplay(from, to [availability.Inputs]int64) (*replay, error) {
@@ -158,38 +154,98 @@ func (t *task) reader(positions map[string]map[int32]kgo.Offset) (*kgo.Client, e
 
 func (r *replay) close() { r.client.Close() }
 
-func (r *replay) over() bool {
-	for input := range r.next {
-		if r.next[input] < r.end[input] {
-			return false
-		}
-	}
-	return true
-}
+func (r *replay) over() bool { return r.left() == 0 }
 
 func (r *replay) left() int64 {
 	var left int64
 	for input := range r.next {
-		left += max(0, r.end[input]-r.next[input])
+		left += max(0, r.end[input]-r.next[input]) + int64(len(r.queued[input]))
 	}
 	return left
 }
 
-// position is the offsets that the replay has reached, never past k.
-func (r *replay) position() [availability.Inputs]int64 { return r.next }
+// position is the offsets below which everything was returned or is a hole, never past k.
+func (r *replay) position() [availability.Inputs]int64 {
+	at := r.next
+	for input, queued := range r.queued {
+		if len(queued) > 0 {
+			at[input] = queued[0].Offset
+		}
+	}
+	return at
+}
 
-// poll returns up to max records below k, merged by timestamp, and moves the position past them and the holes behind them.
-func (r *replay) poll(ctx context.Context, max int) ([]*kgo.Record, error) {
+// records returns some records below k, up to max, in the order in which they were folded first, none if that moves the
+// position over holes alone. What a cell has depends on that order, once its movements are merged.
+func (r *replay) records(ctx context.Context, max int, below *standing) ([]*kgo.Record, error) {
+	from := r.position()
+	for {
+		records, err := r.take(ctx, max, below)
+		if err != nil || len(records) > 0 || r.position() != from || r.over() {
+			return records, err
+		}
+		if err := r.poll(ctx, max); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// take removes up to max records from the queues. An event comes after the deltas that were folded before it, which its
+// result tells, and before all others.
+func (r *replay) take(ctx context.Context, max int, below *standing) (taken []*kgo.Record, _ error) {
+	deltas, events := &r.queued[availability.Deltas], &r.queued[availability.Events]
+	for len(taken) < max {
+		if len(*events) == 0 && r.unread(availability.Events) {
+			return taken, nil // what comes next is not known yet
+		}
+		after := int64(math.MaxInt64)
+		if len(*events) > 0 {
+			decidedAfter, err := below.after(ctx, (*events)[0])
+			if err != nil {
+				return nil, err
+			}
+			if !without.Order {
+				after = decidedAfter
+			}
+		}
+		switch {
+		case len(*deltas) > 0 && (*deltas)[0].Offset < after:
+			taken, *deltas = append(taken, (*deltas)[0]), (*deltas)[1:]
+		case len(*deltas) == 0 && r.next[availability.Deltas] < after && r.unread(availability.Deltas):
+			return taken, nil
+		case len(*events) > 0:
+			taken, *events = append(taken, (*events)[0]), (*events)[1:]
+		default:
+			return taken, nil
+		}
+	}
+	return taken, nil
+}
+
+// unread says whether records of the input that are to be replayed may not have been read yet.
+func (r *replay) unread(input int) bool { return r.next[input] < r.end[input] }
+
+// poll puts records below k into the queues. An input whose queue has max already waits for the other; so does one that has
+// been read to its end.
+func (r *replay) poll(ctx context.Context, max int) error {
+	for input, topic := range r.inputs {
+		partition := map[string][]int32{topic: {r.task.number}}
+		if !r.unread(input) || len(r.queued[input]) >= max {
+			r.client.PauseFetchPartitions(partition)
+		} else {
+			r.client.ResumeFetchPartitions(partition)
+		}
+	}
 	fetches := r.client.PollRecords(ctx, max)
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		failed = fmt.Errorf("reading %s/%d: %w", topic, partition, err)
 	})
 	if failed != nil {
-		return nil, failed
+		return failed
 	}
 	fetches.EachRecord(func(record *kgo.Record) {
 		input := r.task.shared.inputOf(record)
@@ -201,7 +257,5 @@ func (r *replay) poll(ctx context.Context, max int) ([]*kgo.Record, error) {
 			r.next[input] = min(r.next[input], r.end[input])
 		}
 	})
-	records := merge(r.queued[availability.Deltas], r.queued[availability.Events], len(r.queued[0])+len(r.queued[1]), math.MaxInt)
-	clear(r.queued[:])
-	return records, nil
+	return nil
 }

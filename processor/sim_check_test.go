@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"onhand/processor/availability"
 	"onhand/topics"
 )
@@ -23,10 +25,10 @@ func (s *simulation) checkExpired(r *recounted) {
 }
 
 // checkForwarded fails where a record in the wrong partition was not sent on, or not once.
-func (s *simulation) checkForwarded() {
+func (s *simulation) checkForwarded(inputs []*kgo.Record) {
 	s.Helper()
 	copies := make(map[string]int)
-	for _, r := range s.read(s.names.StockDeltas, s.names.ReservationEvents) {
+	for _, r := range inputs {
 		name := r.Topic + " " + string(r.Value) + " " + r.Timestamp.String()
 		if topics.PartitionOf(r.Key, s.partitions) != r.Partition {
 			copies[name]++
@@ -68,59 +70,46 @@ func (s *simulation) checkPromises(r *recounted) {
 		graphs = append(graphs, g)
 	}
 	for sku, events := range r.events {
-		s.explain(sku, graphs, r.deltas[sku], events)
+		s.explain(sku, graphs, r.told[sku], events)
 	}
 }
 
-// moment is how many deltas a task has folded before an event, and which graph it has.
-type moment struct{ deltas, graph int }
-
-// explain looks for an order of the two inputs in which the core decides as was decided: for each event a number of deltas
-// before it and a graph, neither less than for the event before.
-func (s *simulation) explain(sku availability.SKU, graphs []*availability.Graph, deltas []availability.Delta, events []decided) {
+// explain looks for graphs with which the core decides as was decided, after as many deltas as the results tell: one for
+// each event, none older than that of the event before.
+func (s *simulation) explain(sku availability.SKU, graphs []*availability.Graph, deltas []told, events []decided) {
 	s.Helper()
-	possible := []moment{{}}
+	g := 0
 	for i := range events {
-		var next []moment
-		for g := range graphs {
-			for n := 0; n <= len(deltas); n++ {
-				if !reachable(possible, moment{n, g}) {
-					continue
-				}
-				if r := decideAt(sku, graphs[g], deltas[:n], events[:i], &events[i].event); same(&r, &events[i].result) {
-					next = append(next, moment{n, g})
-				}
+		e := &events[i]
+		for ; g < len(graphs); g++ {
+			if r := decideAt(sku, graphs[g], deltas, events[:i], e); same(&r, &e.result) {
+				break
 			}
 		}
-		if len(next) == 0 {
-			e := &events[i]
-			s.Errorf("no order of the inputs explains the decision on %s: %s of %s granted %s, outcome %d %s, version %d", e.event.RequestID, e.event.Quantity, sku, e.result.Granted, e.result.Outcome, e.result.ErrorCode, e.result.Version)
+		if g == len(graphs) {
+			s.Errorf("no graph explains the decision on %s: %s of %s granted %s, outcome %d %s, version %d, after %d deltas", e.event.RequestID, e.event.Quantity, sku, e.result.Granted,
+				e.result.Outcome, e.result.ErrorCode, e.result.Version, e.after)
 			return
 		}
-		possible = next
 	}
 }
 
-func reachable(from []moment, m moment) bool {
-	for _, f := range from {
-		if f.deltas <= m.deltas && f.graph <= m.graph {
-			return true
-		}
-	}
-	return false
-}
-
-// decideAt folds deltas and events and decides on one more.
-func decideAt(sku availability.SKU, g *availability.Graph, deltas []availability.Delta, events []decided, e *availability.ReservationEvent) availability.Result {
+// decideAt folds the events before one, and the deltas between them, and decides on it.
+func decideAt(sku availability.SKU, g *availability.Graph, deltas []told, before []decided, e *decided) availability.Result {
 	f := availability.NewFolder(g, availability.DefaultRules(), availability.NewWindow(24*availability.Hour))
 	stock := availability.NewStock(g, &availability.StockData{SKU: sku, Complete: true})
-	for i := range deltas {
-		f.Delta(stock, &deltas[i], 0)
+	next := 0
+	upTo := func(n int) {
+		for ; next < n; next++ {
+			deltas[next].fold(f, stock)
+		}
 	}
-	for i := range events {
-		f.Standing(stock, &events[i].event, events[i].result, 0)
+	for i := range before {
+		upTo(before[i].after)
+		f.Standing(stock, &before[i].event, before[i].result, 0)
 	}
-	r, _ := f.Reservation(stock, e, 0, 0)
+	upTo(e.after)
+	r, _ := f.Reservation(stock, &e.event, 0, 0)
 	return r
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,12 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"onhand/processor/availability"
-	"onhand/schemas"
-	"onhand/topics"
 )
 
 var (
@@ -209,11 +203,14 @@ func (s *simulation) run(plan *schedule) {
 	s.note("all faults end")
 	s.rest()
 	s.note("at rest")
-	s.check()
-	r := s.recounted(s.read(s.names.StockDeltas, s.names.ReservationEvents))
+	inputs, published := s.read(s.names.StockDeltas, s.names.ReservationEvents), s.world.published()
+	r := s.recounted(inputs)
+	s.compare(r.levels(), published)
 	s.checkExpired(r)
 	s.checkPromises(r)
-	s.checkForwarded()
+	s.checkRepeats(r)
+	s.checkForwarded(inputs)
+	s.checkPlainly(r, published)
 }
 
 func (s *simulation) alive() []*simProcess {
@@ -290,13 +287,13 @@ func (s *simulation) do(words []string) error {
 	case "graph":
 		s.publishGraph(arg(1))
 	case "forget-offsets":
-		s.forgetOffsets()
+		s.forgetOffsets(arg(1))
 	case "registry":
 		s.registry.set(arg(1) == "down")
 	case "skew":
 		s.skew = span(1)
 	default:
-		return s.sendRecord(words, number)
+		return s.sendRecord(words)
 	}
 	return nil
 }
@@ -369,104 +366,4 @@ func (s *simulation) publishGraph(name string) {
 	s.note("graph %s", name)
 	s.publish(g)
 	s.published = append(s.published, *s.graph)
-}
-
-// sentRecord is a record as it was sent.
-type sentRecord struct{ record *kgo.Record }
-
-// sendRecord sends one of
-//
-//	adjust|count|misrouted ID SKU LOCATION QUANTITY
-//	reserve ID SKU PLACE QUANTITY [whole] [expires 3s]
-//	transfer ID RESERVATION SKU GROUP LOCATION QUANTITY
-//	fulfill ID RESERVATION SKU LOCATION QUANTITY
-//	release ID RESERVATION SKU
-//	poison bytes|nowhere|negative|event ID SKU
-//	again N      the Nth record once more
-func (s *simulation) sendRecord(words []string, number func(int) int) error {
-	r, err := s.record(words, number)
-	if err != nil {
-		return err
-	}
-	s.sent = append(s.sent, sentRecord{r})
-	again := *r
-	s.send(&again)
-	return nil
-}
-
-func (s *simulation) record(words []string, number func(int) int) (*kgo.Record, error) {
-	now := s.now()
-	delta := func(d schemas.StockDelta, q int) *kgo.Record {
-		d.OnHand = milli(int64(q))
-		if d.Mode == schemas.ModeUpdate {
-			d.EffectiveDate = micros(now)
-		}
-		return s.writer.Delta(&d, now)
-	}
-	if len(words) < 4 && words[0] != "again" {
-		return nil, fmt.Errorf("%s is no step", words[0])
-	}
-	switch words[0] {
-	case "again":
-		if len(s.sent) == 0 {
-			return nil, fmt.Errorf("nothing was sent yet")
-		}
-		r := *s.sent[number(1)%len(s.sent)].record
-		r.Timestamp = now
-		return &r, nil
-	case "adjust":
-		return delta(schemas.StockDelta{RecordID: words[1], SKU: words[2], Location: words[3], Mode: schemas.ModeAdjust}, number(4)), nil
-	case "count":
-		return delta(schemas.StockDelta{RecordID: words[1], SKU: words[2], Location: words[3], Mode: schemas.ModeUpdate}, number(4)), nil
-	case "misrouted":
-		r := delta(schemas.StockDelta{RecordID: words[1], SKU: words[2], Location: words[3], Mode: schemas.ModeAdjust}, number(4))
-		r.Partition = (r.Partition + 1) % s.partitions
-		return r, nil
-	case "poison":
-		return s.poison(words[1], words[2], words[3], now), nil
-	}
-	return s.event(words, number, now)
-}
-
-func (s *simulation) poison(kind, id, sku string, now time.Time) *kgo.Record {
-	switch kind {
-	case "nowhere":
-		return s.writer.Delta(&schemas.StockDelta{RecordID: id, SKU: sku, Location: "NOWHERE", Mode: schemas.ModeAdjust, OnHand: milli(1)}, now)
-	case "negative":
-		return s.writer.Delta(&schemas.StockDelta{RecordID: id, SKU: sku, Location: "L00", Mode: schemas.ModeUpdate, OnHand: milli(-1), EffectiveDate: micros(now)}, now)
-	case "event":
-		return &kgo.Record{Topic: s.names.ReservationEvents, Partition: topics.PartitionOf(sku, s.partitions), Key: []byte(sku), Value: []byte("no avro"), Timestamp: now}
-	}
-	return &kgo.Record{Topic: s.names.StockDeltas, Partition: topics.PartitionOf(sku, s.partitions), Key: []byte(sku), Value: []byte("no avro"), Timestamp: now}
-}
-
-func (s *simulation) event(words []string, number func(int) int, now time.Time) (*kgo.Record, error) {
-	e := availability.ReservationEvent{RequestID: words[1], ReservationID: words[2], EventAt: availability.None, ExpiresAt: availability.None, At: availability.Instant(now.UnixMicro()), HasQuantity: true}
-	units := func(i int) availability.Quantity { return availability.Quantity(number(i)) * availability.Unit }
-	switch words[0] {
-	case "reserve":
-		e.ReservationID, e.SKU, e.Quantity = "res-"+words[1], availability.SKU(words[2]), units(4)
-		if strings.HasPrefix(words[3], "L") {
-			e.Location = availability.LocationID(words[3])
-		} else {
-			e.Group = availability.GroupID(words[3])
-		}
-		e.RefusePartial = slices.Contains(words, "whole")
-		if i := slices.Index(words, "expires"); i > 0 {
-			d, err := time.ParseDuration(words[i+1])
-			if err != nil {
-				return nil, err
-			}
-			e.ExpiresAt = availability.Instant(now.Add(d).UnixMicro())
-		}
-	case "transfer":
-		e.Action, e.SKU, e.Group, e.ToLocation, e.Quantity = availability.Transfer, availability.SKU(words[3]), availability.GroupID(words[4]), availability.LocationID(words[5]), units(6)
-	case "fulfill":
-		e.Action, e.SKU, e.Location, e.Quantity = availability.Fulfill, availability.SKU(words[3]), availability.LocationID(words[4]), units(5)
-	case "release":
-		e.Action, e.SKU, e.HasQuantity = availability.Release, availability.SKU(words[3]), false
-	default:
-		return nil, fmt.Errorf("%s is no step", words[0])
-	}
-	return s.writer.Event(&e), nil
 }

@@ -209,6 +209,7 @@ func (s *simulation) process(name string, batch int) {
 		o.Reader = topics.NewReader(schemas.NewDecoder(s.registry, schemas.DecoderOptions{}), topics.Options{})
 		o.BatchRecords, o.CacheBytes = cmp.Or(batch, s.settings.batch), s.settings.cache*int64(s.partitions)
 		o.RegistryWait = 10 * time.Minute
+		o.DropOverdue = s.settings.drop
 	})
 	p.mu.Lock()
 	p.runner, p.live = r, true
@@ -406,13 +407,23 @@ func (s *simulation) kick(name string) {
 	s.note("%s is thrown out of the group: %v", name, err)
 }
 
-// forgetOffsets deletes the group, which must have no members.
-func (s *simulation) forgetOffsets() {
+// forgetOffsets deletes the group, which must have no members, or the offsets of one input alone.
+func (s *simulation) forgetOffsets(input string) {
+	topic := map[string]string{"deltas": s.names.StockDeltas, "events": s.names.ReservationEvents}[input]
 	s.eventually("the group is empty and can be deleted", func() bool {
-		deleted, err := kadm.NewClient(s.client).DeleteGroups(s.Context(), s.names.ConsumerGroup())
+		admin := kadm.NewClient(s.client)
+		if topic == "" {
+			deleted, err := admin.DeleteGroups(s.Context(), s.names.ConsumerGroup())
+			return err == nil && deleted.Error() == nil
+		}
+		var offsets kadm.TopicsSet
+		for n := range s.partitions {
+			offsets.Add(topic, n)
+		}
+		deleted, err := admin.DeleteOffsets(s.Context(), s.names.ConsumerGroup(), offsets)
 		return err == nil && deleted.Error() == nil
 	})
-	s.note("the group and its offsets are deleted")
+	s.note("offsets of %s are deleted", cmp.Or(topic, "the group, and it,"))
 }
 
 // now is the clock of those who send records.

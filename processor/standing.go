@@ -19,14 +19,21 @@ type standing struct {
 	task     *task
 	client   *kgo.Client
 	reader   *topics.Reader
-	decision map[int64]availability.Result // by offset of the event; those read and not yet asked for
-	next     int64                         // position in reservation-results
+	decision map[int64]decision // by offset of the event; those read and not yet asked for
+	next     int64              // position in reservation-results
 	end      int64
+	read     int64                               // highest offset of an event whose result was read; -1: none
 	letters  [availability.Inputs]map[int64]bool // offsets that stand in dead-letters
 }
 
+// decision is one that stands, and the next offset of the deltas when it was made.
+type decision struct {
+	result availability.Result
+	after  int64
+}
+
 func (t *task) openStanding() (*standing, error) {
-	s := &standing{task: t, reader: t.shared.reader.Clone(), decision: make(map[int64]availability.Result), next: t.folded.Results, end: t.claim.results}
+	s := &standing{task: t, reader: t.shared.reader.Clone(), decision: make(map[int64]decision), next: t.folded.Results, end: t.claim.results, read: -1}
 	for input := range s.letters {
 		s.letters[input] = make(map[int64]bool)
 	}
@@ -75,21 +82,18 @@ func inputNames(s *shared) []string {
 	return names[:]
 }
 
-// readTo reads results until those of all the given events are known, or there are no more. They stand in the order of
+// after returns the next offset of the deltas when an event was decided, 0 if no decision stands: of poison, or of a record
+// in the wrong partition. It reads results until that of the event is known, or there are no more. They stand in the order of
 // their events.
-func (s *standing) readTo(ctx context.Context, records []*kgo.Record) error {
-	last := int64(-1)
-	for _, r := range records {
-		if s.task.shared.inputOf(r) == availability.Events {
-			last = max(last, r.Offset)
-		}
-	}
-	for _, known := s.decision[last]; last >= 0 && !known && s.next < s.end; _, known = s.decision[last] {
+func (s *standing) after(ctx context.Context, event *kgo.Record) (int64, error) {
+	d, known := s.decision[event.Offset]
+	for !known && s.read < event.Offset && s.next < s.end {
 		if err := s.poll(ctx, func(r *kgo.Record) error { return s.decided(ctx, r) }); err != nil {
-			return fmt.Errorf("reading results of task %d: %w", s.task.number, err)
+			return 0, fmt.Errorf("reading results of task %d: %w", s.task.number, err)
 		}
+		d, known = s.decision[event.Offset]
 	}
-	return nil
+	return d.after, nil
 }
 
 func (s *standing) decided(ctx context.Context, r *kgo.Record) error {
@@ -108,7 +112,7 @@ func (s *standing) decided(ctx context.Context, r *kgo.Record) error {
 		return nil
 	}
 	if err == nil && d.Source.Topic == s.task.shared.names.ReservationEvents && d.Source.Partition == s.task.number {
-		s.decision[d.Source.Offset] = d.Result
+		s.decision[d.Source.Offset], s.read = decision{d.Result, d.After}, d.Source.Offset
 	}
 	return err
 }
@@ -134,8 +138,8 @@ func (s *standing) dead(r *kgo.Record) bool {
 }
 
 // result returns the decision that stands on an event, and forgets it.
-func (s *standing) result(r *kgo.Record) (availability.Result, bool) {
-	result, ok := s.decision[r.Offset]
+func (s *standing) result(r *kgo.Record) (decision, bool) {
+	d, ok := s.decision[r.Offset]
 	delete(s.decision, r.Offset)
-	return result, ok
+	return d, ok
 }

@@ -35,7 +35,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value, cause []byte, millis int64, partition int32) {
 		rec := &kgo.Record{Topic: "acme.stock-deltas", Partition: partition, Offset: 5, Key: key, Value: value, Timestamp: time.UnixMilli(millis)}
 		if cause != nil {
-			rec.Headers = []kgo.RecordHeader{{Key: HeaderCause, Value: cause}, {Key: HeaderVersion, Value: cause}}
+			rec.Headers = []kgo.RecordHeader{{Key: HeaderCause, Value: cause}, {Key: HeaderVersion, Value: cause}, {Key: HeaderAfter, Value: []byte("7")}}
 		}
 		var d availability.Delta
 		if err := reader.Delta(t.Context(), rec, &d); checkOutcome(t, rec, err) {

@@ -12,6 +12,9 @@ const (
 	// HeaderCause is topic/partition/offset of a record: on an update the newest input that changed the level, on a
 	// result the reservation event that it answers.
 	HeaderCause = "onhand.cause"
+	// HeaderAfter stands on a result: the offset in stock-deltas, of the same partition, up to which the task had folded when
+	// it decided, that offset excluded. The order in which a task met its two inputs stands there alone.
+	HeaderAfter = "onhand.after"
 	// HeaderForwarded is the number of the partition that a record was sent on from.
 	HeaderForwarded = "onhand.forwarded"
 	// HeaderInstruction is what a record of stock-deltas without a value tells the task to do, see Instruction.

@@ -2,6 +2,7 @@ package topics
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -12,6 +13,7 @@ import (
 // Decision is a record of reservation-results: the decision on a reservation event, and which event that was.
 type Decision struct {
 	Source        Source // where the reservation event stands
+	After         int64  // next offset of stock-deltas when it was decided, in the same partition
 	RequestID     string
 	ReservationID string
 	SKU           availability.SKU
@@ -29,8 +31,13 @@ func (r *Reader) Result(ctx context.Context, rec *kgo.Record, into *Decision) er
 	if err != nil {
 		return refuse(CodeDecode, "let onhand alone write results", "%v", err)
 	}
+	text, _ := header(rec, HeaderAfter)
+	after, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || after < 0 {
+		return refuse(CodeDecode, "let onhand alone write results", "%.40q in the header %s is no offset", text, HeaderAfter)
+	}
 	*into = Decision{
-		Source: source, RequestID: d.RequestID, ReservationID: d.ReservationID, SKU: availability.SKU(d.SKU), Action: availability.Action(d.Action),
+		Source: source, After: after, RequestID: d.RequestID, ReservationID: d.ReservationID, SKU: availability.SKU(d.SKU), Action: availability.Action(d.Action),
 		Result: availability.Result{
 			Outcome:   availability.ResultOutcome(d.Outcome),
 			Requested: availability.Quantity(d.Requested), Granted: availability.Quantity(d.Granted),

@@ -3,6 +3,7 @@ package topics
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -93,13 +94,15 @@ func (w *Writer) Graph(g *schemas.LocationGraph) *kgo.Record {
 func (w *Writer) Result(rec *kgo.Record, a *Arena, d *Decision, at availability.Instant) {
 	d.record(&a.result)
 	value := a.keep(schemas.AppendReservationResult(a.spare(512), w.ids.ReservationResult, &a.result))
-	text := a.spare(len(d.SKU) + len(d.Source.Topic) + 40)
+	text := a.spare(len(d.SKU) + len(d.Source.Topic) + 60)
 	text = d.Source.append(append(text, d.SKU...))
-	text = a.keep(text)
+	causeEnd := len(text)
+	text = a.keep(strconv.AppendInt(text, d.After, 10))
+	text, after := cut(text, causeEnd)
 	key, cause := cut(text, len(d.SKU))
 	*rec = kgo.Record{
 		Topic: w.names.ReservationResults, Partition: d.Source.Partition, Timestamp: timeOf(at), Key: key, Value: value,
-		Headers: append(a.list(1), kgo.RecordHeader{Key: HeaderCause, Value: cause}),
+		Headers: append(a.list(2), kgo.RecordHeader{Key: HeaderCause, Value: cause}, kgo.RecordHeader{Key: HeaderAfter, Value: after}),
 	}
 }
 

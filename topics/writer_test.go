@@ -119,7 +119,7 @@ func TestUpdateThatIsNotOursIsRefused(t *testing.T) {
 
 func TestResultAnswersItsEvent(t *testing.T) {
 	want := Decision{
-		Source: Source{"acme.reservation-events", 6, 99}, RequestID: "q-1", ReservationID: "v-1", SKU: "sku-1", Action: availability.Transfer,
+		Source: Source{"acme.reservation-events", 6, 99}, After: 1234, RequestID: "q-1", ReservationID: "v-1", SKU: "sku-1", Action: availability.Transfer,
 		Result: availability.Result{
 			Outcome: availability.Rejected, Requested: 5000, Granted: 1, ErrorCode: availability.InsufficientQuantity, Message: "3 left",
 			TightGroups: []availability.GroupID{"US", "US-EAST"}, Version: 42,
@@ -131,7 +131,7 @@ func TestResultAnswersItsEvent(t *testing.T) {
 	if rec.Topic != "acme.reservation-results" || rec.Partition != 6 || string(rec.Key) != "sku-1" || !rec.Timestamp.Equal(sent) {
 		t.Errorf("written as %+v", rec)
 	}
-	if diff := lineDiff(headerLines(&rec), []string{"onhand.cause: acme.reservation-events/6/99"}); diff != "" {
+	if diff := lineDiff(headerLines(&rec), []string{"onhand.cause: acme.reservation-events/6/99", "onhand.after: 1234"}); diff != "" {
 		t.Error(diff)
 	}
 	reader := newReader(t, Options{})
@@ -152,9 +152,15 @@ func TestResultAnswersItsEvent(t *testing.T) {
 		t.Errorf("after another: got %+v\nwant %+v", got, accepted)
 	}
 
-	rec.Headers = nil
-	if refusal := refusalOf(t, reader.Result(t.Context(), &rec, &got)); refusal.Code != CodeDecode {
-		t.Errorf("a result that answers nothing: %v", refusal)
+	cause := rec.Headers[0]
+	for what, headers := range map[string][]kgo.RecordHeader{
+		"answers nothing": rec.Headers[1:], "does not say after what": {cause},
+		"says it badly": {cause, {Key: HeaderAfter, Value: []byte("x")}}, "was decided before the beginning": {cause, {Key: HeaderAfter, Value: []byte("-1")}},
+	} {
+		rec.Headers = headers
+		if refusal := refusalOf(t, reader.Result(t.Context(), &rec, &got)); refusal.Code != CodeDecode {
+			t.Errorf("a result that %s: %v", what, refusal)
+		}
 	}
 }
 
