@@ -69,7 +69,7 @@ func newSimulation(t testing.TB, s settings) *simulation {
 		return sim.network.DialContext(ctx, network, address)
 	}
 	w.wired = sim.wired
-	w.options = []kgo.Opt{kgo.WithCompressor(uncompressed{}), kgo.WithDecompressor(uncompressed{})}
+	w.options = []kgo.Opt{kgo.WithCompressor(uncompressed{}), kgo.WithDecompressor(uncompressed{}), kgo.DisableClientMetrics()}
 	w.furnish()
 	sim.registry = &flakyRegistry{static: w.static}
 	sim.history = []redisState{sim.redis()}
