@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"deploy/bench/plain":  {"schemas", "deploy/bench/levels"},
 	"deploy/bench/goka":   {"schemas", "topics", "deploy/bench/levels"},
 	"deploy/bench/bento":  {},
+	"deploy/bench/table":  {},
 }
 
 // testArrows are further arrows of test files alone: the processor is tested with the cache it runs on and with
