@@ -228,6 +228,7 @@ func (s *simulation) rest() {
 	store := s.open()
 	defer func() { _ = store.Close() }()
 	<-time.After(25 * time.Second) // the longest reservation
+	s.bury()
 	for range 3 {
 		s.settled()
 		s.swept()

@@ -407,6 +407,16 @@ func (s *simulation) kick(name string) {
 	s.note("%s is thrown out of the group: %v", name, err)
 }
 
+// bury takes members out of the group that have died long ago. Brokers do so by themselves when a session has passed; kfake
+// begins none for a member whose connection ended while it waited to join, and keeps its partitions for it.
+func (s *simulation) bury() {
+	for name, p := range s.processes {
+		if !p.lives() {
+			_, _ = kadm.NewClient(s.client).LeaveGroup(s.Context(), kadm.LeaveGroup(s.names.ConsumerGroup()).InstanceIDs(name+"-0")) // mostly it is gone
+		}
+	}
+}
+
 // forgetOffsets deletes the group, which must have no members, or the offsets of one input alone.
 func (s *simulation) forgetOffsets(input string) {
 	topic := map[string]string{"deltas": s.names.StockDeltas, "events": s.names.ReservationEvents}[input]
