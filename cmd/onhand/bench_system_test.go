@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"onhand/processor/availability"
 	"onhand/topics"
 )
 
@@ -39,6 +40,7 @@ func TestSystemsAreMeasured(t *testing.T) {
 	onStages(t, func(s *stage) {
 		benchStage(s)
 		first := systemReport(s.T, s.must(s.systemBench("--json", "--keep", "--reuse")...))
+		s.wantInOrderOfTime(600)
 		table := s.topics().ConsumerGroup() + "-table"
 		admin := kadm.NewClient(s.kafka())
 		if _, err := admin.CreateTopic(s.Context(), 1, 1, nil, table); err != nil {
@@ -69,6 +71,35 @@ func TestSystemsAreMeasured(t *testing.T) {
 			s.Errorf("the table of the system is there, %v", err)
 		}
 	})
+}
+
+// wantInOrderOfTime fails unless the input holds so many events of different times, each partition in their order, and
+// every count is of the time of its record.
+func (s *stage) wantInOrderOfTime(events int) {
+	s.Helper()
+	r, done := s.benchRun()
+	defer done()
+	seen := map[availability.Instant]bool{}
+	for n := range r.wire.partitions {
+		last := availability.Instant(0)
+		err := readToEnd(s.Context(), r.config, r.wire.log, r.wire.names.StockDeltas, n, func(record *kgo.Record) error {
+			var d availability.Delta
+			if err := r.wire.reader.Delta(s.Context(), record, &d); err != nil {
+				return err
+			}
+			if d.At <= last || d.EffectiveAt != d.At {
+				s.Errorf("an event of %v, effective %v, comes after one of %v", d.At, d.EffectiveAt, last)
+			}
+			last, seen[d.At] = d.At, true
+			return nil
+		})
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+	if len(seen) != events {
+		s.Errorf("%d times of %d events", len(seen), events)
+	}
 }
 
 // TestSystemsThatEndAreReported says why a system has ended by itself.

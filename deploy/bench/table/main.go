@@ -186,15 +186,18 @@ func (s *spread) text(format string) string {
 	return fmt.Sprintf(format, s.Median)
 }
 
+// named is the name of a system, wide enough to stand at the left of a column of numbers.
+func named(system string) string { return fmt.Sprintf("%-20s", system) }
+
 func printFigures(rows []*row, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "system\truns\tevents/s\tleast\tmost\tCPU-s/M system\tRedis\tbroker\tall\tupdates/event\tfirst output s\tMiB\tlevels\t")
+	fmt.Fprintln(w, named("system")+"\truns\tevents/s\tleast\tmost\tCPU-s/M system\tRedis\tbroker\tall\tupdates/event\tfirst output s\tMiB\tlevels\t")
 	for _, r := range rows {
 		levels := "right"
 		if r.Wrong > 0 {
 			levels = fmt.Sprintf("%d WRONG", r.Wrong)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.System, r.Runs, r.Events.Median, r.Events.Least, r.Events.Most,
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", named(r.System), r.Runs, r.Events.Median, r.Events.Least, r.Events.Most,
 			r.CPUSystem.text("%.1f"), r.CPURedis.text("%.1f"), r.CPUBroker.text("%.1f"), r.CPUAll.text("%.1f"), r.Updates.text("%.2f"),
 			r.FirstOutput.text("%.1f"), r.ResidentMiB.text("%.0f"), levels)
 	}
@@ -204,7 +207,7 @@ func printFigures(rows []*row, out io.Writer) error {
 // printKills prints a line for each run: what one kill does is chance.
 func printKills(rows []*row, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "system\tevents left\tnext output after s\tlevels of locations\tcounted twice\tunits\tlost\tunits\tmissing\t")
+	fmt.Fprintln(w, named("system")+"\tevents left\tnext output after s\tlevels of locations\tcounted twice\tunits\tlost\tunits\tmissing\t")
 	for _, r := range rows {
 		for i := range r.reports {
 			p := &r.reports[i]
@@ -216,7 +219,7 @@ func printKills(rows []*row, out io.Writer) error {
 			if p.Check.Wrong > 0 {
 				verdict = "WRONG"
 			}
-			fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%s\t%d\t%s\t%d\t%s\t%d\t\n", r.System, p.System.Killed.Left, p.System.Killed.BackMillis/1000, verdict,
+			fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%s\t%d\t%s\t%d\t%s\t%d\t\n", named(r.System), p.System.Killed.Left, p.System.Killed.BackMillis/1000, verdict,
 				d.Higher, d.UnitsHigher, d.Lower, d.UnitsLower, d.Missing)
 		}
 	}
