@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -160,5 +161,18 @@ func TestWrongLevelsOfSystemsAreFound(t *testing.T) {
 	d := c.Differences
 	if c.Wrong != 6 || d.Higher != 1 || d.Lower != 1 || d.Missing != 0 || d.UnitsHigher < 8_990_000_000 || d.UnitsLower < 8_990_000_000 {
 		t.Errorf("%d wrong, %+v", c.Wrong, d)
+	}
+	// A sale that no system has taken: the location and its groups lack a level.
+	writer, err := r.wire.writer(t.Context(), "stock-deltas")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := basicPlan("test")
+	traffic := newBenchTraffic(&plan, writer, benchGraph(&plan))
+	if err := r.wire.client.ProduceSync(t.Context(), traffic.adjust("late", "SKU-000099", "LOC-0001", -1000, time.Now()).Record).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if d := check().Differences; d.Missing != 4 {
+		t.Errorf("%d levels are missing, want those of a location and its 3 groups", d.Missing)
 	}
 }
