@@ -11,12 +11,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"onhand/processor/availability"
+	"onhand/topics"
 )
 
 // claimed is what a claim found: how far Kafka says the inputs are folded, and how far what is published reaches.
 type claimed struct {
 	committed [availability.Inputs]int64 // k: the offsets committed in Kafka; where there are none, those of the checkpoint
 	witness   *Metadata                  // beside them; nil: nothing committed
+	unsure    bool                       // of an input that has been folded nothing is committed
 	results   int64                      // high watermark of reservation-results, asked for after k
 	dead      int64                      // the same of dead-letters
 }
@@ -63,6 +65,11 @@ func (s *session) claimAndRecover(t *task, parked *task, again bool) error {
 	end(err)
 	if err != nil {
 		return err
+	}
+	if t.claim.unsure {
+		if err := t.checkUnsure(ctx); err != nil {
+			return err
+		}
 	}
 	if t.behind() {
 		t.setState(recovering)
@@ -185,6 +192,10 @@ func (t *task) compare(ctx context.Context, c *availability.Checkpoint, committe
 		r, k := c.Offsets[input], committed[input].offset
 		if k < 0 {
 			if kind != "new" {
+				if w := found.witness; w != nil && w.after(c) {
+					return found, offsetsDeleted(topics.Source{Topic: topic, Partition: t.number, Offset: r}, "the offsets of the other input were committed by a later batch")
+				}
+				found.unsure = true
 				t.log.Warn("no offset is committed; going on from the checkpoint", "topic", topic, "offset", r)
 				kind = "no commit"
 			}
@@ -207,6 +218,13 @@ func (t *task) compare(ctx context.Context, c *availability.Checkpoint, committe
 		t.log.Info("task claimed", "case", kind, "checkpoint", c.Offsets, "committed", found.committed)
 	}
 	return found, nil
+}
+
+// offsetsDeleted is what a task stops with that would go on from a checkpoint, for want of committed offsets, though the
+// checkpoint is not the newest: it would decide again what was decided.
+func offsetsDeleted(at topics.Source, how string) error {
+	return stopped("OffsetsDeleted", "restore a snapshot that is newer than the deletion, or set the offsets to what they were",
+		"the consumer group has no offset for %s/%d, and the checkpoint, at offset %d, is not the newest: %s", at.Topic, at.Partition, at.Offset, how)
 }
 
 // origin makes a checkpoint for a task that has none: at the origin that the committed offsets tell, else at the start of

@@ -74,6 +74,30 @@ func TestStopsWhereNoRecoveryIsPossible(t *testing.T) {
 		w.memory.Restore(empty)
 		wantStopped(w, w.start("a"), "no decision", "restore a snapshot")
 	})
+	for name, inputs := range map[string][]string{"all offsets are deleted, and the store goes back": {"d", "e"}, "those of the deltas": {"d"}, "those of the events": {"e"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for the session of a member that left
+			w, traffic := newForgetful(t)
+			r := w.start("a")
+			traffic.send(20)
+			w.settled()
+			before := w.memory.Snapshot()
+			traffic.send(60)
+			w.settled()
+			r.stop()
+			now := w.memory.Snapshot()
+			w.memory.Restore(before)
+			w.deleteOffsets(inputs...)
+			r = w.start("a")
+			wantStopped(w, r, "is not the newest", "restore a snapshot")
+			r.stop()
+			w.memory.Restore(now)
+			w.start("a")
+			traffic.send(20)
+			w.settled()
+			w.check()
+		})
+	}
 	t.Run("another partition count", func(t *testing.T) {
 		w, traffic := newForgetful(t)
 		r := w.start("a")
@@ -90,6 +114,21 @@ func TestStopsWhereNoRecoveryIsPossible(t *testing.T) {
 		_, err := admin.UpdatePartitions(t.Context(), 4, inputs...)
 		w.must(err)
 		wantStopped(w, w.start("a"), "written with 2 partitions", "go back to 2 partitions")
+	})
+}
+
+// deleteOffsets deletes the committed offsets of deltas, d, and events, e, once nobody is in the group.
+func (w *world) deleteOffsets(inputs ...string) {
+	w.Helper()
+	var offsets kadm.TopicsSet
+	for _, input := range inputs {
+		for n := range w.partitions {
+			offsets.Add(map[string]string{"d": w.names.StockDeltas, "e": w.names.ReservationEvents}[input], n)
+		}
+	}
+	w.eventually("offsets can be deleted", func() bool {
+		deleted, err := kadm.NewClient(w.client).DeleteOffsets(w.Context(), w.names.ConsumerGroup(), offsets)
+		return err == nil && deleted.Error() == nil
 	})
 }
 

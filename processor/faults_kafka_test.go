@@ -63,7 +63,7 @@ func TestFaultRollingBrokers(t *testing.T) {
 	if brokers() != 3 {
 		return
 	}
-	faultKind{few: 3, members: []string{"a", "b"}, inflict: func(t *trial, n int) struck {
+	faultKind{few: 3, members: []string{"a", "b"}, rate: 200, slow: true, inflict: func(t *trial, n int) struck {
 		admin := kadm.NewClient(t.client)
 		t.eventually("replicas in step", func() bool {
 			found, err := admin.ListTopics(t.Context(), append(t.names.All(), "__consumer_offsets", "__transaction_state")...)

@@ -30,12 +30,13 @@ type trial struct {
 	follower *follower
 	store    closingStore
 	kind     faultKind
+	usual    int64             // records, see caughtUp
 	through  map[string]string // of members: see childSettings
 	*recoveries
 }
 
 // recoveries are how long it took after each fault until the first update that an input sent after it had caused was
-// committed, and until what was not folded yet was less than the traffic of a second.
+// committed, and until what was not folded yet was no more than usual, see trial.caughtUp.
 type recoveries struct {
 	of        map[string]*took // by what struck.what says
 	idle, all int              // faults that did not do what they are meant to do; those that did
@@ -64,6 +65,8 @@ type faultKind struct {
 	members []string       // that run at the beginning
 	session time.Duration  // of the members; 0: 15 s, the processor's default
 	timeout time.Duration  // of the members' calls of Redis; 0: 5 s, the default
+	rate    int            // records a second where -faultrate does not say; 0: see there
+	slow    bool           // the services may lag by more than a second's traffic undisturbed: caught up is what is usual then
 	connect func(w *world) // to other services than the usual; nil: those
 	setUp   func(t *trial) // before the members start; nil: nothing
 	inflict func(t *trial, n int) struck
@@ -114,6 +117,10 @@ func (k faultKind) world(t *testing.T, n, before int, times *recoveries) {
 	}
 	tr.follower = newFollower(w)
 	tr.ledger = newLedger(w, tr.rate(), random)
+	tr.usual = int64(max(tr.rate(), 100))
+	if k.slow {
+		tr.watchLag()
+	}
 	tr.recovered(tr.struck("start", time.Now(), tr.all()))
 	tr.assigned()
 	for i, tries := 0, 0; i < n && tries < 3*n+3; tries++ {
@@ -136,6 +143,8 @@ func (t *trial) rate() int {
 	switch {
 	case *faultRateFlag > 0:
 		return *faultRateFlag
+	case t.kind.rate > 0:
+		return t.kind.rate
 	case t.fake != nil:
 		return 300
 	case *faultsFlag == 0:
@@ -185,12 +194,34 @@ func (t *trial) recovered(s struck) (first, caughtUp time.Duration) {
 		first = at.Sub(s.at)
 		return came
 	})
-	enough := int64(max(t.rate(), 100))
-	t.eventually("caught up after the fault", func() bool {
-		lag := t.lag()
-		return lag >= 0 && lag < enough
-	})
+	t.eventually("caught up after the fault", t.caughtUp)
 	return first, time.Since(s.at)
+}
+
+// caughtUp says whether the store lacks no more of what was acknowledged than usual: the traffic of a second.
+func (t *trial) caughtUp() bool {
+	lag := t.lag()
+	return lag >= 0 && lag < t.usual
+}
+
+// watchLag waits until what the store lacks grows no more, and takes twice that for usual if it is more than a second's
+// traffic.
+func (t *trial) watchLag() {
+	t.Helper()
+	const spell = 5 * time.Second
+	before := int64(-1)
+	t.eventually("a lag that does not grow", func() bool {
+		var most int64
+		for end := time.Now().Add(spell); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
+			most = max(most, t.lag())
+		}
+		stable := before >= 0 && most <= max(t.usual, before+before/4)
+		if before = most; stable {
+			t.usual = max(t.usual, 2*most)
+		}
+		return stable
+	})
+	t.Logf("caught up is a lag of less than %d records, %d a second", t.usual, t.rate())
 }
 
 // spread prints the percentiles of durations.

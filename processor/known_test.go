@@ -168,6 +168,8 @@ var knownSchedules = map[string]string{
 		set drop {0|1}
 		0s start a
 		4s count c1 SKU-0 L01 3
+		4s safety s0 SKU-0 L01 1
+		4s safety s0 SKU-0 L00 2
 		4s futures f1 SKU-0 L00 2@12s 3@2000h
 		5s reserve r1 SKU-0 {EAST|ALL} {2|9}
 		5s reserve r2 SKU-0 L01 1 now
@@ -176,7 +178,7 @@ var knownSchedules = map[string]string{
 		7s adjust d1 SKU-0 L01 2 ago {500ms|4s}
 		7.2s count c2 SKU-0 L01 4 ago {1s|5s}
 		? 7.3s delete x1 SKU-0 L01 ago {400ms|6s}
-		? 7.4s clear x2 SKU-0 L00 futures
+		? 7.4s {clear x2 SKU-0 L00 futures|clear x2 SKU-0 L00 safety|delete x2 SKU-0 L00}
 		8s other {2|3|4|5|6}
 		? 8s again {2|3|4|5|6}
 		? 8s drop i1 SKU-0 L00 {9s|20s}

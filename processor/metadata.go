@@ -21,6 +21,11 @@ func metadataOf(c *availability.Checkpoint, input int) Metadata {
 	return Metadata{Epoch: c.Epoch, CommitSeq: c.CommitSeq, GraphVersion: c.GraphVersion, SweepCursor: c.SweepCursor, Origin: c.Origin[input]}
 }
 
+// after says whether a batch later than the checkpoint's has committed it.
+func (m *Metadata) after(c *availability.Checkpoint) bool {
+	return m.Epoch > c.Epoch || m.Epoch == c.Epoch && m.CommitSeq > c.CommitSeq
+}
+
 // String is the text that stands in the offset commit.
 func (m Metadata) String() string {
 	return fmt.Sprintf(metadataFormat, m.Epoch, m.CommitSeq, m.GraphVersion, m.SweepCursor, m.Origin)

@@ -17,9 +17,11 @@ type plan struct {
 	n     int      // records made
 	holds []string // requests that reserved, with SKU, place and kind
 	alive []string
+	five  bool // the graph has L04
+	left  bool // and had it: it does not return, for the recount knows one graph and would give it back what it had
 }
 
-// planned makes the schedule of a seed: traffic of 5 to 30 records over 1 to 3 SKUs, with 2 to 6 faults.
+// planned makes the schedule of a seed: traffic of 7 to 50 records over 1 to 3 SKUs, with 2 to 6 faults.
 func planned(seed uint64) *schedule {
 	p := &plan{Rand: rand.New(rand.NewPCG(seed, 1))}
 	p.settings = settings{partitions: int32(1 + p.IntN(2)), brokers: 1, batch: []int{1, 2, 5, 2000}[p.IntN(4)], cache: []int64{1, 1, 1 << 20}[p.IntN(3)], rising: p.IntN(2) == 0, drop: p.IntN(2) == 0}
@@ -39,8 +41,8 @@ func planned(seed uint64) *schedule {
 		p.add("adjust base%d SKU-%d %s %d", i, i, at, 1+p.IntN(3))
 	}
 	faults := 2 + p.IntN(5)
-	for range 3 + p.IntN(8) {
-		for range 1 + p.IntN(3) {
+	for range 4 + p.IntN(8) {
+		for range 1 + p.IntN(4) {
 			p.record()
 		}
 		p.pass(2 * time.Second)
@@ -69,8 +71,8 @@ func (p *plan) pass(most time.Duration) {
 
 func (p *plan) one(of ...string) string { return of[p.IntN(len(of))] }
 
-func (p *plan) sku() string   { return fmt.Sprintf("SKU-%d", p.IntN(3)) }
-func (p *plan) where() string { return fmt.Sprintf("L0%d", p.IntN(4)) }
+func (p *plan) sku() string   { return p.one("SKU-0", "SKU-0", "SKU-0", "SKU-1", "SKU-2") }
+func (p *plan) where() string { return p.one("L00", "L01", "L01", "L01", "L02", "L03") }
 
 // record adds one of any kind.
 func (p *plan) record() {
@@ -246,11 +248,16 @@ func (p *plan) fault() {
 
 // graph publishes one; where stock must not shrink, groups do not either.
 func (p *plan) graph() {
-	if p.settings.rising {
-		p.add("graph more")
-	} else {
-		p.add("graph %s", p.one("first", "other", "more"))
+	name := p.one("first", "other", "more")
+	switch {
+	case p.settings.rising:
+		name = "more"
+	case p.left:
+		name = "first"
 	}
+	p.left = p.left || p.five && name == "first"
+	p.five = name != "first"
+	p.add("graph %s", name)
 }
 
 var stepsRefused = []string{"Produce", "Fetch", "TxnOffsetCommit", "EndTxn", "OffsetFetch", "Heartbeat", "ListOffsets", "InitProducerID", "JoinGroup", "SyncGroup",

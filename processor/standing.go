@@ -143,3 +143,23 @@ func (s *standing) result(r *kgo.Record) (decision, bool) {
 	delete(s.decision, r.Offset)
 	return d, ok
 }
+
+// checkUnsure stops a task that takes its checkpoint for k, for want of committed offsets, where results tell of decisions
+// past it.
+func (t *task) checkUnsure(ctx context.Context) error {
+	s, err := t.openStanding()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for s.next < s.end {
+		if err := s.poll(ctx, func(r *kgo.Record) error { return s.decided(ctx, r) }); err != nil {
+			return fmt.Errorf("reading results of task %d: %w", t.number, err)
+		}
+		clear(s.decision)
+	}
+	if k := t.claim.committed[availability.Events]; s.read >= k {
+		return offsetsDeleted(topics.Source{Topic: t.shared.names.ReservationEvents, Partition: t.number, Offset: k}, fmt.Sprintf("offset %d was decided", s.read))
+	}
+	return nil
+}
