@@ -50,7 +50,25 @@ func run(ctx context.Context) error {
 		return err
 	}
 	goka.ReplaceGlobalConfig(settings(s))
-	topic := goka.NewTopicManagerConfig()
+	for left := restarts; ; left-- {
+		if err = p.run(ctx); err == nil || left == 0 || ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "goka: again after:", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// restarts is how often the processor is built anew, as a supervisor would: a broker that has just made the table may not
+// lead it yet, and goka ends then.
+const restarts = 5
+
+// run builds a processor and runs it until ctx ends.
+func (p *processor) run(ctx context.Context) error {
+	s, topic := p.setting, goka.NewTopicManagerConfig()
 	topic.Table.Replication = 1
 	graph := goka.DefineGroup(goka.Group(s.Names.ConsumerGroup()),
 		goka.Input(goka.Stream(s.Names.StockDeltas), new(codec.Bytes), p.process),
