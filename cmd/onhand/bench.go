@@ -41,11 +41,15 @@ With --rate they are sent at their times, and lateness counts from the time an e
 succeeded or not. An event counts as seen when an output is read, read committed, that it or a later record of its
 partition has caused.
 
+With --system a command takes the place of the processor, to compare onhand with what else there is: deploy/bench has some,
+and says what such a command is told and must do. It drains counts, sales and receipts, and its levels are compared alone.
+
 Redis and the brokers are shared with whoever uses them meanwhile, and so are their figures. Brokers are measured where
 all of them run on this machine.`,
 		Example: `  onhand bench --workload W1-uniform --scale 0.1
   onhand bench --rate 5000 --duration 30s --skus 20000 --fill --sessions 2
-  onhand bench --rate 2000 --duration 1m --incident kill --json`,
+  onhand bench --rate 2000 --duration 1m --incident kill --json
+  onhand bench --sales 80 --receipts 15 --counts 5 --reservations 0 --system ./another --incident kill`,
 		Args: arguments(),
 	}
 	cmd.Flags().SortFlags = false
