@@ -48,7 +48,7 @@ func openDevRegistry(name string) (*devRegistry, error) {
 		return nil, fmt.Errorf("opening the registry's journal: %w", err)
 	}
 	if err := r.replay(journal); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the registry's journal %s: %w", name, err), journal.Close())
+		return nil, errors.Join(hinted(fmt.Errorf("reading the registry's journal %s: %w", name, err), "begin anew with another directory, --data"), journal.Close())
 	}
 	r.journal, r.keeps = journal, true
 	return r, nil

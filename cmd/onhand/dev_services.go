@@ -118,9 +118,9 @@ func (s *devServices) startRegistry(ctx context.Context, o devServiceOptions) er
 }
 
 func (s *devServices) startRedis(o devServiceOptions) error {
+	// Keys with a time to live do not end by the clock: looking for them takes a walk over all keys at each command, and
+	// onhand sets none.
 	balances := miniredis.NewMiniRedis()
-	// Keys with a time to live shall end by the clock, as in a real server; onhand sets none.
-	balances.ClockTTL(true)
 	err := balances.StartAddr(devAddress(o.redis.number))
 	if err != nil && o.redis.preferred {
 		err = balances.StartAddr(devAddress(0))
@@ -182,7 +182,7 @@ const devLockWait = 2 * time.Second
 // lockDevDir creates the directory and keeps it for this process until the returned file is closed.
 func lockDevDir(ctx context.Context, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("creating the data directory: %w", err)
+		return nil, hinted(fmt.Errorf("creating the data directory %s: %w", dir, pathReason(err)), "name a directory that can be made and written to with --data")
 	}
 	ctx, cancel := context.WithTimeout(ctx, devLockWait)
 	defer cancel()
