@@ -209,7 +209,8 @@ func TestReportSaysTheWayOut(t *testing.T) {
 		{nil, 0, ""},
 		{fmt.Errorf("reading: %w", hinted(errors.New("no such thing"), "make one")), exitFailure, "onhand: reading: no such thing\n  make one\n"},
 		{hinted(usagef("too much"), "less"), exitUsage, "onhand: too much\n  less\n"},
-		{fmt.Errorf("polling: %w", context.Canceled), exitInterrupted, ""},
+		{fmt.Errorf("polling: %w", context.Canceled), exitInterrupted, "onhand: interrupted\n"},
+		{fmt.Errorf("copying: %w", interruptedf("%d were left", 3)), exitInterrupted, "onhand: interrupted; 3 were left\n"},
 		{errReported, exitFailure, ""},
 		{errors.Join(errors.New("one"), errors.New("two")), exitFailure, "onhand: one\n  two\n"},
 	} {

@@ -159,6 +159,9 @@ func (r *replay) explain(err error) error {
 	if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
 		return hinted(fmt.Errorf("another replay of this namespace has begun; this one put %s back before: %w", plural(r.Replayed, "record"), err), "let that one end")
 	}
+	if errors.Is(err, context.Canceled) {
+		return interruptedf("%s put back before; the same command goes on", plural(r.Replayed, "record"))
+	}
 	if r.Replayed > 0 {
 		err = fmt.Errorf("%w; %s put back before", err, plural(r.Replayed, "record"))
 	}

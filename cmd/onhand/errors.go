@@ -40,6 +40,25 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// interruption is a command that was told to end before it was done, and how things stand.
+type interruption struct{ text string }
+
+func interruptedf(format string, args ...any) error {
+	return &interruption{"interrupted; " + fmt.Sprintf(format, args...)}
+}
+
+func (e *interruption) Error() string { return e.text }
+func (e *interruption) Unwrap() error { return context.Canceled }
+
+// interruptionText is what is said of a command that was told to end.
+func interruptionText(err error) string {
+	var i *interruption
+	if errors.As(err, &i) {
+		return i.text
+	}
+	return "interrupted"
+}
+
 // report prints the error with its way out, and returns the exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
@@ -52,6 +71,7 @@ func report(w io.Writer, err error) int {
 	case errors.As(err, &usage) || errors.As(err, &problem):
 		code = exitUsage
 	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(w, "onhand: %s\n", interruptionText(err))
 		return exitInterrupted
 	}
 	if errors.Is(err, errReported) {

@@ -91,6 +91,9 @@ func (a *app) levels(ctx context.Context, c *Config, sku availability.SKU, minVe
 	}
 	task := topics.PartitionOf(sku, partitions)
 	at, err := awaitVersion(ctx, store, task, minVersion, timeout)
+	if err == nil && at.CommitID == (availability.CommitID{}) {
+		err = noState(task, sku)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func (a *app) levels(ctx context.Context, c *Config, sku availability.SKU, minVe
 
 // storedPartitions is the partition count that the state in Redis has.
 func storedPartitions(ctx context.Context, c *Config, store *cache.Redis) (partitions int32, err error) {
-	const tasksTried = 16 // the first may never have been claimed
+	const tasksTried = 128 // those that nobody has ever claimed have none
 	err = askRedis(ctx, store, func(ctx context.Context) error {
 		for task := range int32(tasksTried) {
 			checkpoint, err := store.Checkpoint(ctx, task)
@@ -121,6 +124,12 @@ func storedPartitions(ctx context.Context, c *Config, store *cache.Redis) (parti
 			"check --redis and --namespace; a processor (`onhand run`) fills it once it has a location graph")
 	}
 	return partitions, err
+}
+
+// noState says that nobody has claimed the task of a SKU yet.
+func noState(task int32, sku availability.SKU) error {
+	return hinted(fmt.Errorf("task %d, which SKU %s belongs to, has no state in Redis", task, sku),
+		"see with `onhand status` whether it runs; it fills Redis once it has a location graph")
 }
 
 // awaitVersion returns the checkpoint of a task once it is as new as the version.

@@ -217,6 +217,8 @@ func (a *app) graphStatus(ctx context.Context, w *wire, asJSON bool) (done bool,
 	fmt.Fprintf(a.out, "version %d: adopted by %d of %d tasks, swept by %d\n", version, adopted, len(state.Tasks), swept)
 	if state.Members == 0 {
 		fmt.Fprintln(a.err, "no processor runs; start one with `onhand run`")
+	} else if late := state.whose(func(t *taskState) bool { return !t.adopted(version) }); late != "" {
+		fmt.Fprintf(a.err, "not adopted by %s; `onhand status` says how they are\n", late)
 	}
 	return done, nil
 }

@@ -128,7 +128,10 @@ func (w *wire) publish(ctx context.Context, g *schemas.LocationGraph) error {
 		defer cancel()
 		return errors.Join(publishError(w.config, err), w.client.EndTransaction(ending, kgo.TryAbort))
 	}
-	if err := w.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	// An end that is cut short leaves open whether the version stands.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	if err := w.client.EndTransaction(ending, kgo.TryCommit); err != nil {
 		return publishError(w.config, err)
 	}
 	return nil
@@ -159,6 +162,7 @@ func (a *app) awaitAdoption(ctx context.Context, w *wire, version int64, f *publ
 	defer cancel()
 	p := newProgress(a.err, "adopted", w.partitions)
 	defer p.end()
+	late := "it is not known who" // has not
 	for {
 		state, err := w.group(waiting)
 		if err == nil {
@@ -171,6 +175,7 @@ func (a *app) awaitAdoption(ctx context.Context, w *wire, version int64, f *publ
 			adopted := state.count(func(t *taskState) bool { return t.Member != "" && t.adopted(version) })
 			swept := state.count(func(t *taskState) bool { return t.Member != "" && t.swept(version) })
 			p.set(adopted)
+			late = state.whose(func(t *taskState) bool { return t.Member == "" || !t.adopted(version) || f.swept && !t.swept(version) })
 			switch {
 			case running < len(state.Tasks):
 				// A rebalance is under way: some task has no member yet.
@@ -183,16 +188,28 @@ func (a *app) awaitAdoption(ctx context.Context, w *wire, version int64, f *publ
 		if topics.IsDenied(err) {
 			return adoptionNoWait, fmt.Errorf("version %d is published; waiting for the tasks: %w", version, err)
 		}
+		if err != nil && waiting.Err() == nil {
+			late = oneSentence(err)
+		}
 		if err = sleep(waiting, 100*time.Millisecond); err == nil {
 			continue
 		}
-		if ctx.Err() != nil {
-			return adoptionNoWait, ctx.Err()
-		}
 		p.end()
-		return adoptionTimeout, hinted(fmt.Errorf("version %d is published, but after %s not every task has adopted it", version, shortDuration(f.timeout)),
-			"`onhand graph status` says which have not; `onhand status` says how they are")
+		if ctx.Err() != nil {
+			return adoptionNoWait, interruptedf("version %d is published; tasks adopt it all the same", version)
+		}
+		return adoptionTimeout, f.late(version, late)
 	}
+}
+
+// late says that the tasks took too long.
+func (f *publishFlags) late(version int64, who string) error {
+	did := "adopted it"
+	if f.swept {
+		did = "swept"
+	}
+	return hinted(fmt.Errorf("version %d is published, but after %s not every task has %s: %s", version, shortDuration(f.timeout), did, who),
+		"`onhand status` says how they are; once they run they adopt it, see `onhand graph status`")
 }
 
 // sweepText says how far a task's sweep is.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -158,4 +161,40 @@ func (g *groupState) processes() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// orNobody names who runs a task.
+func orNobody(member string) string {
+	if member == "" {
+		return "nobody"
+	}
+	return member
+}
+
+// tasksNamed is how many tasks of a member are named one by one.
+const tasksNamed = 8
+
+// whose names the tasks that the function says true of, under who runs them: "one-0 (tasks 1, 3), nobody (task 2)". It is
+// empty where there are none.
+func (g *groupState) whose(is func(*taskState) bool) string {
+	of := make(map[string][]string)
+	for i := range g.Tasks {
+		if t := &g.Tasks[i]; is(t) {
+			member := orNobody(t.Member)
+			of[member] = append(of[member], strconv.Itoa(int(t.Task)))
+		}
+	}
+	var members []string
+	for _, member := range slices.Sorted(maps.Keys(of)) {
+		tasks, word := of[member], "tasks "
+		if len(tasks) == 1 {
+			word = "task "
+		}
+		text := strings.Join(tasks[:min(len(tasks), tasksNamed)], ", ")
+		if rest := len(tasks) - tasksNamed; rest > 0 {
+			text += fmt.Sprintf(" and %d more", rest)
+		}
+		members = append(members, fmt.Sprintf("%s (%s%s)", member, word, text))
+	}
+	return strings.Join(members, ", ")
 }

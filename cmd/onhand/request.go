@@ -40,18 +40,37 @@ func (a *app) request(ctx context.Context, c *Config, e *availability.Reservatio
 	}
 	defer results.Close()
 	if err := w.client.ProduceSync(ctx, record).FirstErr(); err != nil {
-		return nil, explainKafka(c, fmt.Errorf("publishing the event: %w", err))
+		return nil, unanswered(e, "it may be published all the same,", explainKafka(c, fmt.Errorf("publishing the event: %w", err)))
 	}
 	waiting, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	d, err := w.awaitResult(waiting, results, topics.SourceAt(record))
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return nil, w.noAnswer(ctx, e, f.timeout)
+	if errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil && ctx.Err() == nil {
+		err = w.noAnswer(ctx, e, record.Partition, f.timeout)
 	}
-	if err == nil && f.waitLevel {
-		err = awaitLevel(ctx, c, record.Partition, d.Result.Version, f.timeout)
+	if err != nil {
+		return nil, unanswered(e, "it is published", err)
 	}
-	return d, err
+	if f.waitLevel {
+		if err := awaitLevel(ctx, c, record.Partition, d.Result.Version, f.timeout); err != nil {
+			return d, fmt.Errorf("waiting for the level: %w", err)
+		}
+	}
+	return d, nil
+}
+
+// unanswered adds to what went wrong after an event may have been published that it is safe to ask again, and how: without
+// its ids the command would make another reservation.
+func unanswered(e *availability.ReservationEvent, published string, err error) error {
+	again := fmt.Sprintf("%s and will be decided; the same command with --request %s --reservation %s asks again, and does nothing twice", published, e.RequestID, e.ReservationID)
+	if errors.Is(err, context.Canceled) {
+		return interruptedf("%s", again)
+	}
+	var hint *hintError
+	if errors.As(err, &hint) {
+		again = hint.hint + "; " + again
+	}
+	return hinted(err, again)
 }
 
 // awaitResult reads until the result of the event at source comes.

@@ -144,10 +144,14 @@ func (a *app) reservation(f *reservationFlags, action availability.Action) func(
 			return hinted(&usageError{err}, fmt.Sprintf("`%s --help` shows examples", cmd.CommandPath()))
 		}
 		decision, err := a.request(cmd.Context(), c.Config, event, f)
-		if err != nil {
+		if decision == nil {
 			return err
 		}
-		return a.printDecision(decision, event, *f.asJSON)
+		// What was decided is told, whatever came after.
+		if printed := a.printDecision(decision, event, *f.asJSON); err == nil {
+			err = printed
+		}
+		return err
 	}
 }
 
@@ -287,10 +291,15 @@ func resultRecord(d *topics.Decision) schemas.ReservationResult {
 var errNoAnswer = errors.New("no result")
 
 // noAnswer says what can be said when no result came in time.
-func (w *wire) noAnswer(ctx context.Context, e *availability.ReservationEvent, timeout time.Duration) error {
-	hint := fmt.Sprintf("it is published and will be decided; the same command with --request %s --reservation %s asks again", e.RequestID, e.ReservationID)
-	if state, err := w.group(ctx); err == nil && state.Members == 0 {
-		hint = "no processor runs; start one with `onhand run`. " + hint
+func (w *wire) noAnswer(ctx context.Context, e *availability.ReservationEvent, task int32, timeout time.Duration) error {
+	err := fmt.Errorf("%w for request %s within %s", errNoAnswer, e.RequestID, shortDuration(timeout))
+	state, asked := w.group(ctx)
+	switch {
+	case asked != nil:
+		return err
+	case state.Members == 0:
+		return hinted(err, "no processor runs; start one with `onhand run`")
 	}
-	return hinted(fmt.Errorf("%w for request %s within %s", errNoAnswer, e.RequestID, shortDuration(timeout)), hint)
+	lag := state.Tasks[task].Inputs[availability.Events].Lag
+	return hinted(err, fmt.Sprintf("%s of task %d, which %s runs, are not folded yet; `onhand status` says how it is", plural(int(lag), "event"), task, orNobody(state.Tasks[task].Member)))
 }

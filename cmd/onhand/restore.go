@@ -157,7 +157,7 @@ func (a *app) restore(ctx context.Context, c *Config, f *restoreFlags, dir strin
 	r.report.Tasks = len(p.targets)
 	if err := r.write(ctx, p); err != nil {
 		if ctx.Err() != nil {
-			fmt.Fprintln(a.err, "interrupted; the same command goes on where it was")
+			err = interruptedf("the same command goes on where it was")
 		}
 		return nil, err
 	}
@@ -347,7 +347,7 @@ func explainRestore(c *Config, err error) error {
 	case errors.Is(err, cache.ErrOccupied):
 		return hinted(fmt.Errorf("namespace %s has state in Redis: %w", c.Namespace, err), replace)
 	case errors.Is(err, cache.ErrOtherRestore):
-		return hinted(fmt.Errorf("namespace %s has a part of another restore, which was interrupted: %w", c.Namespace, err), "finish that one with the same command, or "+replace)
+		return hinted(fmt.Errorf("namespace %s has a part of another restore, which was interrupted or is under way: %w", c.Namespace, err), "let that one end, or finish it with the same command, or "+replace)
 	case errors.Is(err, cache.ErrSnapshot):
 		return damaged(err)
 	}

@@ -28,6 +28,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
 	err = a.nameRights(ctx, command, err)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		err = errors.New(oneSentence(err)) // nobody has interrupted it: something within gave up
+	}
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
 		err = hinted(&usageError{err}, "`onhand help` lists the commands")
 	}

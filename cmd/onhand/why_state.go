@@ -99,8 +99,7 @@ func (r *whyReader) readOnce(ctx context.Context, sku availability.SKU) (at avai
 		return err
 	})
 	if err == nil && at.CommitID == (availability.CommitID{}) {
-		err = hinted(fmt.Errorf("task %d, which SKU %s belongs to, has no state in Redis", r.task, sku),
-			"see with `onhand status` whether it runs; it fills Redis once it has a location graph")
+		err = noState(r.task, sku)
 	}
 	return at, data, id == at.CommitID, err
 }
