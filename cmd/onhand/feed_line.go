@@ -41,6 +41,13 @@ func newFeedLines(r io.Reader) (*feedLines, error) {
 		}
 		l.buffered = bufio.NewReaderSize(unpacked, 64<<10)
 	}
+	// What is wrong with reading is told by the first line.
+	if head, _ := l.buffered.Peek(1); len(head) > 0 {
+		// No more than is there: a pipe may be slow.
+		if head, _ = l.buffered.Peek(min(kindHeadBytes, l.buffered.Buffered())); wrongKind(head, kindFeed) != nil {
+			return nil, wrongKind(head, kindFeed)
+		}
+	}
 	// A text shorter than the mark has none.
 	if head, _ := l.buffered.Peek(len(byteOrderMark)); bytes.Equal(head, byteOrderMark) {
 		if _, err := l.buffered.Discard(len(byteOrderMark)); err != nil {

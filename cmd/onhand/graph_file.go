@@ -54,7 +54,7 @@ func (a *app) readGraphFile(path string) (schemas.LocationGraph, error) {
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
-			return schemas.LocationGraph{}, hinted(fmt.Errorf("reading the graph file %s: %w", path, errors.Unwrap(err)), "name a YAML or JSON file, or - for standard input")
+			return schemas.LocationGraph{}, hinted(fmt.Errorf("reading the graph file %s: %w", path, pathReason(err)), "name "+kindNames[kindGraph]+", or - for standard input")
 		}
 		defer closeRead(file)
 		in = file
@@ -64,6 +64,9 @@ func (a *app) readGraphFile(path string) (schemas.LocationGraph, error) {
 		err = fmt.Errorf("it is longer than %s", formatBytes(graphFileBytesMax))
 	}
 	if err != nil {
+		return schemas.LocationGraph{}, hinted(fmt.Errorf("reading the graph file %s: %w", path, pathReason(err)), "name "+kindNames[kindGraph])
+	}
+	if err := wrongKind(text, kindGraph); err != nil {
 		return schemas.LocationGraph{}, fmt.Errorf("reading the graph file %s: %w", path, err)
 	}
 	parsed, err := parseGraphFile(text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,6 +116,11 @@ type importer struct {
 const importBuffered = 10_000
 
 func (a *app) importFiles(ctx context.Context, c *Config, f *importFlags, names []string) error {
+	for _, name := range names {
+		if err := canImport(name); err != nil {
+			return err // before the files in front of it are published
+		}
+	}
 	w, err := a.connect(ctx, c, kgo.MaxBufferedRecords(importBuffered), kgo.ProducerLinger(5*time.Millisecond))
 	if err != nil {
 		return err
@@ -137,6 +143,27 @@ func (a *app) importFiles(ctx context.Context, c *Config, f *importFlags, names 
 	}
 	m.begin()
 	return m.finish(m.files(ctx, names, !f.dryRun))
+}
+
+// canImport says what is wrong with a file before any is read.
+func canImport(name string) error {
+	if name == "-" {
+		return nil
+	}
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		err = errors.New("it is a directory")
+	}
+	if err == nil && info.Mode().IsRegular() { // to open a pipe would wait for its writer
+		var file *os.File
+		if file, err = os.Open(name); err == nil {
+			closeRead(file)
+		}
+	}
+	if err != nil {
+		return hinted(fmt.Errorf("reading %s: %w", name, pathReason(err)), "name "+kindNames[kindFeed]+", or - for standard input")
+	}
+	return nil
 }
 
 // begin starts a pass over all files.

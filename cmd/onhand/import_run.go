@@ -83,7 +83,7 @@ func (m *importer) file(ctx context.Context, name string, publish bool) (err err
 	} else {
 		file, err := os.Open(name)
 		if err != nil {
-			return hinted(fmt.Errorf("reading %s: %w", name, errors.Unwrap(err)), "name an NDJSON file, or - for standard input")
+			return fmt.Errorf("reading %s: %w", name, pathReason(err))
 		}
 		defer closeRead(file)
 		if err := f.open(file, publish); err != nil {
@@ -93,7 +93,9 @@ func (m *importer) file(ctx context.Context, name string, publish bool) (err err
 	f.bar = newByteProgress(m.app.err, f.name, f.size)
 	defer f.bar.end()
 	feed, err := newFeed(f.reader, m.rules)
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("reading %s: %w", f.name, err)
+	} else {
 		err = f.read(ctx, feed)
 	}
 	f.pending.Wait()
@@ -114,11 +116,8 @@ func (m *importer) file(ctx context.Context, name string, publish bool) (err err
 func (f *importFile) open(file *os.File, publish bool) error {
 	f.reader = &countingReader{reader: file}
 	info, err := file.Stat()
-	if err == nil && info.IsDir() {
-		err = errors.New("it is a directory")
-	}
 	if err != nil {
-		return hinted(fmt.Errorf("reading %s: %w", f.name, err), "name an NDJSON file")
+		return fmt.Errorf("reading %s: %w", f.name, pathReason(err))
 	}
 	if !info.Mode().IsRegular() {
 		return nil // a pipe is read once
@@ -229,9 +228,12 @@ func (f *importFile) failure() error {
 func (f *importFile) explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		if err != nil && f.statePath != "" {
-			fmt.Fprintf(f.app.err, "interrupted after line %d of %s; the same command goes on there\n", f.acks.line(), f.name)
+			return interruptedf("line %d of %s was the last that is acknowledged; the same command goes on there", f.acks.line(), f.name)
 		}
 		return err
+	}
+	if brokenGzip(err) {
+		return hinted(err, "the compressed file is cut or damaged: fetch it anew and import it with --restart; records that were imported do no harm a second time")
 	}
 	if f.failure() != nil {
 		return hinted(explainKafka(f.config, err), "the same command goes on after the last line that was acknowledged")

@@ -171,7 +171,7 @@ func TestImportGoesOnWhereItWasInterrupted(t *testing.T) {
 		return nil, nil, false
 	})
 	r := onhandIn(ctx, "", s.environ, "import", file)
-	r.want(t, exitInterrupted, "interrupted after line ", "the same command goes on there")
+	r.want(t, exitInterrupted, "interrupted; line ", "the same command goes on there")
 	text, err := os.ReadFile(file + ".onhand-progress")
 	if err != nil {
 		t.Fatal(err)

@@ -83,6 +83,11 @@ type snapshotRun struct {
 }
 
 func (a *app) snapshot(ctx context.Context, c *Config, f *snapshotFlags, dir string) (*manifest, error) {
+	unlock, err := lockSnapshot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if err := beginDir(dir); err != nil {
 		return nil, err
 	}
@@ -98,13 +103,13 @@ func (a *app) snapshot(ctx context.Context, c *Config, f *snapshotFlags, dir str
 	defer closeRead(store)
 	s := &snapshotRun{app: a, flags: f, dir: dir, wire: w, store: store, pace: &pace{perSecond: f.rate}}
 	m := &manifest{Format: manifestFormat, Namespace: c.Namespace, Partitions: w.partitions, OnhandVersion: buildVersion()}
-	if err := s.copyTasks(ctx, m); err != nil {
-		if ctx.Err() != nil {
-			fmt.Fprintf(a.err, "interrupted; `onhand snapshot %s` goes on with the tasks that are missing\n", dir)
-		}
-		return nil, err
+	if err = s.copyTasks(ctx, m); err == nil {
+		err = s.complete(ctx, m)
 	}
-	if err := s.complete(ctx, m); err != nil {
+	if err != nil {
+		if ctx.Err() != nil {
+			err = interruptedf("`onhand snapshot %s` goes on with the tasks that are missing", dir)
+		}
 		return nil, err
 	}
 	text, err := m.text()
@@ -117,11 +122,39 @@ func (a *app) snapshot(ctx context.Context, c *Config, f *snapshotFlags, dir str
 	})
 }
 
-// beginDir makes the directory, or looks that it has no snapshot yet, and removes what an interruption has left behind.
-func beginDir(dir string) error {
+// lockSnapshot makes the directory, and keeps it for this process until unlock. Two that write into it would each remove
+// what the other has begun, or leave a manifest beside files that are not those it names.
+func lockSnapshot(dir string) (unlock func(), err error) {
+	const writable = "name a directory that can be made and written to"
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return fmt.Errorf("making the directory: %w", err)
+		return nil, hinted(fmt.Errorf("making the directory %s: %w", dir, pathReason(err)), writable)
 	}
+	path := filepath.Join(dir, ".lock")
+	for {
+		lock, err := openLocked(path)
+		switch {
+		case errors.Is(err, errLocked):
+			return nil, hinted(fmt.Errorf("another onhand snapshot writes into %s", dir), "let it end, or name another directory")
+		case err != nil:
+			return nil, hinted(fmt.Errorf("writing into %s: %w", dir, pathReason(err)), writable)
+		}
+		// One that ends takes the file away, and a lock on what is gone keeps nobody out.
+		mine, err := lock.Stat()
+		there, gone := os.Stat(path)
+		if err == nil && gone == nil && os.SameFile(mine, there) {
+			return func() {
+				_ = os.Remove(path) // Windows removes no open file; to leave it does no harm
+				closeRead(lock)
+			}, nil
+		}
+		if closeRead(lock); err != nil || gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			return nil, fmt.Errorf("locking %s: %w", dir, errors.Join(err, gone))
+		}
+	}
+}
+
+// beginDir looks that the directory has no snapshot yet, and removes what an interruption has left behind.
+func beginDir(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {
 		return hinted(fmt.Errorf("%s has a whole snapshot already", dir), "name another directory")
 	} else if !errors.Is(err, fs.ErrNotExist) {

@@ -117,7 +117,7 @@ func readManifest(dir string) (*manifest, error) {
 		return nil, hinted(fmt.Errorf("%s has no snapshot: it has no %s", dir, manifestName), "name the directory of a snapshot; one that was interrupted goes on with `onhand snapshot` into the same directory")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the manifest: %w", err)
+		return nil, hinted(fmt.Errorf("reading the manifest of %s: %w", dir, pathReason(err)), "name the directory of a snapshot")
 	}
 	defer closeRead(file)
 	text, err := io.ReadAll(io.LimitReader(file, manifestMax))
