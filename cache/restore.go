@@ -252,8 +252,22 @@ func (x *Restore) commit(ctx context.Context, c *availability.Commit) error {
 	if err != nil {
 		return err
 	}
+	if answer == "occupied" && x.finishedBy(ctx) {
+		x.done = true // by another run of the same restore, beside this one
+		return nil
+	}
 	x.task.names = names.with(w.names.added)
 	return x.refusal(answer)
+}
+
+// finishedBy says whether the state of the task is that of the restore.
+func (x *Restore) finishedBy(ctx context.Context) bool {
+	packed, err := x.redis.client.Get(ctx, x.keys.checkpoint()).Result()
+	if err != nil {
+		return false
+	}
+	id, _, err := unpackHead([]byte(packed))
+	return err == nil && id == x.commitID(finished)
 }
 
 func (x *Restore) refusal(answer string) error {
@@ -296,9 +310,18 @@ func (x *Restore) dictionary(ctx context.Context) (*dictionary, error) {
 		list = append(list, id, name)
 	}
 	if x.task.names, err = readNames(list, m); err != nil {
+		if packed == "" || x.movedOn(ctx, packed) {
+			return nil, ErrOtherRestore // it has written between the two reads, or has finished
+		}
 		return nil, corrupt(x.keys.names(), "", err)
 	}
 	return x.task.names, nil
+}
+
+// movedOn says whether the checkpoint of the restore is another by now.
+func (x *Restore) movedOn(ctx context.Context, packed string) bool {
+	now, err := x.redis.client.Get(ctx, x.keys.restore()).Result()
+	return now != packed && (err == nil || errors.Is(err, redis.Nil))
 }
 
 // Finish writes what waits, and then the checkpoint, with a commit id of the restore: from here on the task has its state.
