@@ -85,25 +85,19 @@ func (a *app) levels(ctx context.Context, c *Config, sku availability.SKU, minVe
 		return nil, err
 	}
 	defer closeRead(store)
-	partitions, err := storedPartitions(ctx, c, store)
+	reader, err := a.openStocks(ctx, c, store, sku)
 	if err != nil {
 		return nil, err
 	}
-	task := topics.PartitionOf(sku, partitions)
-	at, err := awaitVersion(ctx, store, task, minVersion, timeout)
+	defer reader.registry.Close()
+	at, err := awaitVersion(ctx, store, reader.task, minVersion, timeout)
 	if err == nil && at.CommitID == (availability.CommitID{}) {
-		err = noState(task, sku)
+		err = noState(reader.task, sku)
 	}
 	if err != nil {
 		return nil, err
 	}
-	registry, err := openRegistry(c, a.quietLogger(c))
-	if err != nil {
-		return nil, err
-	}
-	defer registry.Close()
-	s := &stockReader{config: c, store: store, reader: topics.NewReader(newDecoder(registry), topics.Options{}), task: task}
-	return s.levels(ctx, sku, at)
+	return reader.levels(ctx, sku, at)
 }
 
 // storedPartitions is the partition count that the state in Redis has.
@@ -220,7 +214,7 @@ func (s *stockReader) graph(ctx context.Context, version int64) (*availability.G
 		}
 		spec, _, err := s.reader.Graph(ctx, &kgo.Record{Key: []byte(topics.GraphKey), Value: data.Bytes})
 		if err != nil {
-			return nil, explainRegistry(s.config, fmt.Errorf("reading location graph %d: %w", version, err))
+			return nil, explainRegistry(s.config, fmt.Errorf("reading location graph %d in Redis: %w", version, err))
 		}
 		graph, err := spec.Compile()
 		if err != nil {

@@ -128,7 +128,7 @@ func (a *app) why(ctx context.Context, c *Config, sku availability.SKU, f *whyFl
 		return nil, err
 	}
 	defer closeRead(store)
-	reader, err := a.openWhy(ctx, c, store, sku)
+	reader, err := a.openStocks(ctx, c, store, sku)
 	if err != nil {
 		return nil, err
 	}

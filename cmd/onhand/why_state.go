@@ -44,9 +44,9 @@ type whyReader struct {
 	registry *schemas.Registry
 }
 
-// openWhy finds the task of a SKU. It decodes with the schemas kept in Redis, so that a registry that is away is asked only
+// openStocks finds the task of a SKU. It decodes with the schemas kept in Redis, so that a registry that is away is asked only
 // for what nobody has met. The caller closes its registry.
-func (a *app) openWhy(ctx context.Context, c *Config, store *cache.Redis, sku availability.SKU) (*whyReader, error) {
+func (a *app) openStocks(ctx context.Context, c *Config, store *cache.Redis, sku availability.SKU) (*whyReader, error) {
 	partitions, err := storedPartitions(ctx, c, store)
 	if err != nil {
 		return nil, err

@@ -326,7 +326,7 @@ func TestWhyReadsACommitAsAWhole(t *testing.T) {
 			s.Fatal(err)
 		}
 		defer store.Close()
-		reader, err := a.openWhy(s.Context(), w.config, store, "SHIRT")
+		reader, err := a.openStocks(s.Context(), w.config, store, "SHIRT")
 		if err != nil {
 			s.Fatal(err)
 		}
