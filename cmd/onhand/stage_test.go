@@ -32,6 +32,9 @@ type stage struct {
 	namespace                string
 	environ                  []string
 	real                     bool // not in this process, and others use them too
+
+	broker *kfake.Cluster       // nil: real
+	memory *miniredis.Miniredis // nil: real
 }
 
 // services are the variables that name real services, and the file that says that a test has used them.
@@ -71,7 +74,8 @@ func fakeStage(t *testing.T) *stage {
 	t.Cleanup(kafka.Close)
 	registry := srfake.New()
 	t.Cleanup(registry.Close)
-	return (&stage{T: t, brokers: kafka.ListenAddrs()[0], registry: registry.URL(), redis: "redis://" + miniredis.RunT(t).Addr() + "/0"}).settle()
+	memory := miniredis.RunT(t)
+	return (&stage{T: t, brokers: kafka.ListenAddrs()[0], registry: registry.URL(), redis: "redis://" + memory.Addr() + "/0", broker: kafka, memory: memory}).settle()
 }
 
 func realStage(t *testing.T) *stage {
