@@ -155,6 +155,10 @@ func (t *task) decode(ctx context.Context, b *batch, r *kgo.Record, below *stand
 		e.silent = true
 		return e, nil
 	}
+	if refusal, unread := refuseUnread(r); unread {
+		e.refusal = refusal
+		return e, nil
+	}
 	var err error
 	if to, misplaced := b.reader.Misplaced(r); misplaced {
 		e.forward, e.silent = to, below != nil

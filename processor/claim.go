@@ -347,13 +347,13 @@ func (t *task) behind() bool {
 	return false
 }
 
-// startOffsets gives a partition for which nothing is committed any position at all: its claim sets the right one before
-// anything is used.
+// startOffsets gives a partition for which nothing is committed any position at all: it rests until its claim has set the
+// right one. The client lets only those positions be set that it knows one of.
 func (s *session) startOffsets(_ context.Context, found map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	for _, partitions := range found {
 		for n, o := range partitions {
 			if o.EpochOffset().Offset < 0 {
-				partitions[n] = kgo.NewOffset().AtStart()
+				partitions[n] = kgo.NewOffset().At(0)
 			}
 		}
 	}

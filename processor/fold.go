@@ -189,7 +189,11 @@ func (f *folded) count(r *kgo.Record, d *availability.Delta, outcome availabilit
 }
 
 func (f *folded) refuse(r *kgo.Record, refusal *topics.Refusal) {
-	f.outputs = append(f.outputs, f.task.shared.writer.DeadLetter(r, refusal))
+	letter := f.task.shared.writer.DeadLetter
+	if _, unread := refuseUnread(r); unread {
+		letter = f.task.shared.writer.DeadBatch
+	}
+	f.outputs = append(f.outputs, letter(r, refusal))
 	f.counts.dead++
 	if f.counts.deadByCode == nil {
 		f.counts.deadByCode = make(map[topics.Code]int)

@@ -78,7 +78,11 @@ func (g *graphs) poll(ctx context.Context) (kgo.Fetches, error) {
 	var err error
 	fetches := g.client.PollFetches(ctx)
 	fetches.EachError(func(_ string, _ int32, e error) {
-		if !errors.Is(e, context.DeadlineExceeded) || ctx.Err() == nil {
+		if unread, ok := errors.AsType[*kgo.ErrDecompressTooLarge](e); ok {
+			g.log.Error("location graph passed over, for its batch is too large uncompressed; publish it anew", "topic", g.topic, "offset", unread.Offset)
+			skip(g.client, unread)
+			g.readTo(unread.NextOffset)
+		} else if !errors.Is(e, context.DeadlineExceeded) || ctx.Err() == nil {
 			err = e
 		}
 	})
@@ -113,13 +117,18 @@ func (g *graphs) take(ctx context.Context, r *kgo.Record) error {
 			g.log.Error("location graph passed over; publish it anew", "topic", r.Topic, "offset", r.Offset, "err", err)
 		}
 	}
-	g.mu.Lock()
-	g.next = r.Offset + 1
-	close(g.more)
-	g.more = make(chan struct{})
-	g.mu.Unlock()
+	g.readTo(r.Offset + 1)
 	g.adopt()
 	return nil
+}
+
+// readTo tells those who wait that the topic has been read up to an offset.
+func (g *graphs) readTo(next int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.next = next
+	close(g.more)
+	g.more = make(chan struct{})
 }
 
 // decode waits for a registry that cannot be asked: no graph is passed over for that.

@@ -20,12 +20,13 @@ import (
 // session is one member of the consumer group with its transactional producer. A cycle polls, folds a batch for every
 // task that has something to do, and publishes them all in one transaction.
 type session struct {
-	shared *shared
-	number int
-	id     string // instance and number: transactional id and group instance id
-	log    *slog.Logger
-	group  *kgo.GroupTransactSession
-	client *kgo.Client
+	shared   *shared
+	number   int
+	id       string // instance and number: transactional id and group instance id
+	log      *slog.Logger
+	group    *kgo.GroupTransactSession
+	client   *kgo.Client
+	inflated *inflater // of the client
 
 	mu         sync.Mutex
 	tasks      map[int32]*task
@@ -38,11 +39,14 @@ type session struct {
 	denied     error              // the right that it waits for
 
 	background sync.WaitGroup // claims, recoveries and the watch
+	pace       pace
+	passed     time.Time // when this life of the session first passed a batch over; zero: it did not
 }
 
 func newSession(s *shared, number int) *session {
 	id := fmt.Sprintf("%s-%d", s.Instance, number)
-	return &session{shared: s, number: number, id: id, log: s.log.With("session", number), parked: make(map[int32]*task), turned: time.Now()}
+	return &session{shared: s, number: number, id: id, log: s.log.With("session", number), parked: make(map[int32]*task), turned: time.Now(),
+		pace: newPace(s.BatchRecords, s.TransactionTimeout)}
 }
 
 // run lives until ctx ends. A session that has lost its producer or its place in the group is closed and begun anew: after
@@ -57,6 +61,10 @@ func (s *session) run(ctx context.Context) error {
 		}
 		if topics.IsDenied(err) {
 			s.awaitRights(ctx, err)
+			continue
+		}
+		if errors.Is(err, errPassedOver) {
+			s.log.Info("session begins anew", "err", err)
 			continue
 		}
 		s.log.Warn("session begins anew", "err", err)
@@ -90,8 +98,12 @@ func (s *session) live(ctx context.Context) error {
 // left open is ended by that, and would otherwise hold up the offsets for its whole time-out.
 func (s *session) join(ctx context.Context) error {
 	s.mu.Lock()
-	s.tasks, s.assigned, s.rebalanced = make(map[int32]*task), nil, false
+	s.tasks, s.assigned, s.rebalanced, s.passed = make(map[int32]*task), nil, false, time.Time{}
 	s.mu.Unlock()
+	var err error
+	if s.inflated, err = s.shared.newInflater(inflatedMax); err != nil {
+		return err
+	}
 	group, err := kgo.NewGroupTransactSession(s.options()...)
 	if err != nil {
 		return fmt.Errorf("opening session %s: %w", s.id, err)
@@ -136,7 +148,10 @@ func (s *session) options() []kgo.Opt {
 		kgo.OnPartitionsCallbackBlocked(s.onBlocked),
 		kgo.ProducerLinger(o.Linger),
 		kgo.MaxBufferedRecords(outputsBuffered),
-		kgo.MaxDecompressBatchBytes(decompressBytesMax),
+		kgo.MaxBufferedBytes(outputBytesBuffered),
+		kgo.WithDecompressor(s.inflated),
+		kgo.FetchMaxBytes(fetchBytesMax),
+		kgo.FetchMaxPartitionBytes(fetchPartitionBytesMax),
 		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.MetadataMinAge(250*time.Millisecond),
 	)
@@ -150,11 +165,18 @@ func balancer() kgo.GroupBalancer {
 	return kgo.RangeBalancer()
 }
 
-// decompressBytesMax bounds what one batch of an input may grow to: its topic takes 2 MiB compressed.
-const decompressBytesMax = 256 << 20
+// Bounds of what a client holds of each broker: one fetch under way or not yet polled. They are in bytes as compressed; the
+// first batch of a partition comes whole whatever they say.
+const (
+	fetchBytesMax          = 16 << 20
+	fetchPartitionBytesMax = 1 << 20
+)
 
-// outputsBuffered bounds what a transaction holds unsent: 200,000 records of some 500 bytes are 100 MB.
-const outputsBuffered = 200_000
+// Bounds of what a transaction holds unsent: 200,000 records of some 500 bytes are 100 MB. With more, producing waits.
+const (
+	outputsBuffered     = 200_000
+	outputBytesBuffered = 128 << 20
+)
 
 func (s *session) leave() {
 	s.mu.Lock()
@@ -169,6 +191,9 @@ func (s *session) leave() {
 
 // cycle is one turn: poll, prepare, publish.
 func (s *session) cycle(ctx context.Context) error {
+	if s.passedOver() {
+		return errPassedOver
+	}
 	s.resetAfterRebalance(ctx)
 	fetches := s.poll(ctx)
 	defer s.group.AllowRebalance()
@@ -202,6 +227,7 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 	} else {
 		fetches = s.group.PollRecords(waiting, s.shared.PollRecords)
 	}
+	s.inflated.polled()
 	s.shared.obs.pollSpan(ctx, began, fetches.NumRecords())
 	cancel()
 	s.group.PollRecords(waiting, 1)
@@ -260,10 +286,14 @@ func (s *session) wake() {
 // distribute hands the polled records to their tasks.
 func (s *session) distribute(ctx context.Context, fetches kgo.Fetches) error {
 	var fatal error
+	var passed []*kgo.ErrDecompressTooLarge
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if errors.Is(p.Err, kerr.FencedInstanceID) {
+		if unread, ok := errors.AsType[*kgo.ErrDecompressTooLarge](p.Err); ok {
+			passed = append(passed, unread)
+			p.Records = append(p.Records, standIn(unread))
+		} else if errors.Is(p.Err, kerr.FencedInstanceID) {
 			fatal = stopped("InstanceTaken", "give each process an instance name of its own", "another process runs as instance %s", s.shared.Instance)
-		} else if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
+		} else if p.Err != nil && !errors.Is(p.Err, errInflated) && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
 			fatal = errors.Join(fatal, fmt.Errorf("polling %s/%d: %w", p.Topic, p.Partition, p.Err))
 		}
 		s.mu.Lock()
@@ -280,6 +310,7 @@ func (s *session) distribute(ctx context.Context, fetches kgo.Fetches) error {
 			t.resting = true
 		}
 	})
+	s.passOver(passed)
 	return fatal
 }
 
@@ -334,10 +365,11 @@ func (s *session) prepareTask(ctx context.Context, t *task) *prepared {
 	var records []*kgo.Record
 	var b *batch
 	var err error
+	t.atOnce = s.pace.records
 	if len(t.owed) > 0 {
-		b, err = t.prepareOwed(ctx, t.owed[:min(len(t.owed), owedMax)])
+		b, err = t.prepareOwed(ctx, t.owed[:min(len(t.owed), owedMax, t.atOnce)])
 	} else {
-		records = t.next(s.shared.BatchRecords)
+		records = t.next(t.atOnce)
 		b, err = t.prepare(ctx, records, nil)
 	}
 	if err != nil {

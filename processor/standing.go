@@ -18,6 +18,7 @@ import (
 type standing struct {
 	task     *task
 	client   *kgo.Client
+	inflated *inflater
 	reader   *topics.Reader
 	decision map[int64]decision // by offset of the event; those read and not yet asked for
 	next     int64              // position in reservation-results
@@ -38,7 +39,7 @@ func (t *task) openStanding() (*standing, error) {
 		s.letters[input] = make(map[int64]bool)
 	}
 	var err error
-	s.client, err = t.reader(map[string]map[int32]kgo.Offset{
+	s.client, s.inflated, err = t.reader(map[string]map[int32]kgo.Offset{
 		t.shared.names.ReservationResults: {t.number: kgo.NewOffset().At(s.next)},
 		t.shared.names.DeadLetters:        {t.number: kgo.NewOffset().At(t.folded.DeadLetters)},
 	})
@@ -119,11 +120,15 @@ func (s *standing) decided(ctx context.Context, r *kgo.Record) error {
 
 func (s *standing) poll(ctx context.Context, each func(*kgo.Record) error) error {
 	fetches := s.client.PollFetches(ctx)
+	s.inflated.polled()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
+		if errors.Is(err, errInflated) {
+			return
+		}
 		failed = fmt.Errorf("polling %s/%d: %w", topic, partition, err)
 	})
 	for iter := fetches.RecordIter(); !iter.Done() && failed == nil; {

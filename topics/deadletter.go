@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +20,15 @@ const deadLetterHeaders = HeaderConnectTopic
 // headers as they were, and behind them where it stood and why. It shares their memory. What even that topic does not
 // take is left out and named in HeaderErrorOmitted.
 func (w *Writer) DeadLetter(rec *kgo.Record, refusal *Refusal) *kgo.Record {
+	return w.deadLetter(rec, refusal, "")
+}
+
+// DeadBatch is DeadLetter for a record of which nothing was read but where it stands.
+func (w *Writer) DeadBatch(rec *kgo.Record, refusal *Refusal) *kgo.Record {
+	return w.deadLetter(rec, refusal, "value,headers,key")
+}
+
+func (w *Writer) deadLetter(rec *kgo.Record, refusal *Refusal, unread string) *kgo.Record {
 	dead := &kgo.Record{Topic: w.names.DeadLetters, Partition: rec.Partition, Timestamp: rec.Timestamp, Key: rec.Key, Value: rec.Value}
 	text := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
 	added := []kgo.RecordHeader{
@@ -35,7 +45,7 @@ func (w *Writer) DeadLetter(rec *kgo.Record, refusal *Refusal) *kgo.Record {
 		text(HeaderErrorMessage, refusal.Message),
 	}
 	headers, omitted := fit(dead, rec.Headers)
-	if omitted != "" {
+	if omitted = cmp.Or(unread, omitted); omitted != "" {
 		added = append(added, text(HeaderErrorOmitted, omitted))
 	}
 	dead.Headers = slices.Concat(headers, added)

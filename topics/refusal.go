@@ -114,6 +114,13 @@ func RefuseCorruptState(sku availability.SKU, err error) *Refusal {
 		"what the store holds of SKU %q cannot be read: %v", string(sku), err)
 }
 
+// RefuseBatch is for the records from an offset to a last one, which stand in one compressed batch that takes more than so
+// many bytes to read. It is the refusal of the last: of the batch there is one dead letter.
+func RefuseBatch(from, last int64, bytesMax int) *Refusal {
+	return refuse(CodeTooLarge, "send their content again in smaller batches",
+		"offsets %d to %d are one batch that takes more than %d bytes uncompressed, and none of them was read", from, last, bytesMax)
+}
+
 // RefuseOverflow is for a delta of which the arithmetic says Overflow.
 func RefuseOverflow(d *availability.Delta) *Refusal {
 	return refuse(CodeOverflow, "correct the quantity at its source and send it again under a new recordId",

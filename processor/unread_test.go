@@ -1,0 +1,131 @@
+package processor_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"onhand/processor/availability"
+	"onhand/topics"
+)
+
+// bomb produces a batch of some kilobytes whose records are good, and take 40 MiB.
+func (w *world) bomb(record *kgo.Record) {
+	w.Helper()
+	client, flush := w.bomber()
+	w.fill(client, record)
+	flush()
+}
+
+// bomber returns a client whose batches are as large as they can be, and what sends them.
+func (w *world) bomber() (client *kgo.Client, flush func()) {
+	w.Helper()
+	client, err := kgo.NewClient(w.kafka(append(w.names.ProducerOpts(), kgo.ProducerBatchMaxBytesFn(func(string) int32 { return 64 << 20 }), kgo.ProducerLinger(time.Minute))...)...)
+	w.must(err)
+	w.Cleanup(client.Close)
+	return client, func() { w.must(client.Flush(w.Context())) }
+}
+
+// fill puts the records of a batch into a client.
+func (w *world) fill(client *kgo.Client, record *kgo.Record) {
+	padding := kgo.RecordHeader{Key: "padding", Value: make([]byte, 200<<10)}
+	for range 200 {
+		r := *record
+		r.Headers = []kgo.RecordHeader{padding}
+		client.Produce(w.Context(), &r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				w.Error(err)
+			}
+		})
+	}
+}
+
+// TestABatchTooLargeToReadIsPassedOver puts batches that say more than a process may hold into each input and among the
+// graphs. The partition goes on behind them, one dead letter stands for each, and a replay passes over them too.
+func TestABatchTooLargeToReadIsPassedOver(t *testing.T) {
+	w, _ := newForgetful(t)
+	empty := w.memory.Snapshot()
+	r := w.start("a")
+	w.send(w.count("c1", "SKU-1", "L00", 5), w.count("c2", "SKU-2", "L00", 5))
+	w.bomb(w.adjust("a1", "SKU-1", "L00", 1))
+	w.bomb(w.reserve("r1", "SKU-1", location("L00"), 1))
+	graph := w.writer.Graph(w.graph)
+	w.bomb(graph)
+	w.send(w.adjust("a2", "SKU-1", "L00", 2), w.adjust("a3", "SKU-2", "L00", 2), w.reserve("r2", "SKU-1", location("L00"), 1))
+	right := func() {
+		t.Helper()
+		w.settled()
+		for key, want := range map[string]availability.Level{
+			"L00/SKU-1": {OnHand: 7 * availability.Unit, ATO: 6 * availability.Unit}, "L00/SKU-2": {OnHand: 7 * availability.Unit, ATO: 7 * availability.Unit},
+		} {
+			if have := w.published()[key].level; have.OnHand != want.OnHand || have.ATO != want.ATO {
+				t.Errorf("%s is %+v, want %+v", key, have, want)
+			}
+		}
+		letters := w.read(w.names.DeadLetters)
+		for _, r := range letters {
+			dead, err := topics.ReadDead(r)
+			w.must(err)
+			if dead.Code != topics.CodeTooLarge || dead.Omitted != "value,headers,key" || !strings.Contains(dead.Message, "are one batch") {
+				t.Errorf("dead letter %+v", dead)
+			}
+			if _, err := w.writer.Replay(r); err == nil {
+				t.Error("the dead letter can be put back, though nothing of its records was kept")
+			}
+		}
+		if len(letters) != 2 {
+			t.Errorf("%d dead letters, want one for each batch", len(letters))
+		}
+	}
+	right()
+	w.publish(graphOf(5, trafficGroups()))
+	w.send(w.count("c3", "SKU-1", "L04", 3))
+	w.eventually("a graph behind the batch is adopted", func() bool { return w.published()["L04/SKU-1"].level.OnHand == 3*availability.Unit })
+	r.stop()
+	w.memory.Restore(empty)
+	w.start("a")
+	right()
+	if have := w.published()["L04/SKU-1"].level.OnHand; have != 3*availability.Unit {
+		t.Errorf("on hand %s at the new location after the replay, want 3", have)
+	}
+}
+
+// TestBatchesTooLargeToReadInEveryPartition meets many at once: none keeps a partition.
+func TestBatchesTooLargeToReadInEveryPartition(t *testing.T) {
+	w := newWorld(t, 4)
+	w.publish(graphOf(3, overlap()))
+	client, flush := w.bomber()
+	skus := make(map[int32]string)
+	for n := 0; len(skus) < int(w.partitions); n++ {
+		sku := fmt.Sprint("SKU-", n)
+		if p := topics.PartitionOf(sku, w.partitions); skus[p] == "" {
+			skus[p] = sku
+		}
+	}
+	for range 2 {
+		for n, sku := range skus {
+			w.fill(client, w.adjust(fmt.Sprint("bomb", n), sku, "L00", 1))
+			w.fill(client, w.reserve(fmt.Sprint("bomb", n), sku, location("L00"), 1))
+		}
+		flush()
+	}
+	for _, sku := range skus {
+		w.send(w.count("c"+sku, sku, "L00", 5))
+	}
+	w.start("a")
+	w.eventually("the records behind the batches are folded", func() bool {
+		levels := w.published()
+		for _, sku := range skus {
+			if levels["L00/"+sku].level.OnHand != 5*availability.Unit {
+				return false
+			}
+		}
+		return true
+	})
+	if n := len(w.read(w.names.DeadLetters)); n != 2*2*4 {
+		t.Errorf("%d dead letters, want one for each batch", n)
+	}
+}
