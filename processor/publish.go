@@ -20,6 +20,11 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 	s.mu.Lock()
 	s.giveUp = cancel
 	s.mu.Unlock()
+	began, most := time.Now(), 0
+	for _, p := range batches {
+		most = max(most, len(p.batch.records), len(p.batch.owed), len(p.batch.swept))
+	}
+	defer func() { s.pace.took(time.Since(began), most) }()
 	ctx, end := s.shared.obs.span(ctx, "publish", -1)
 	results, err := s.foldAll(ctx, batches)
 	committed := false

@@ -84,7 +84,7 @@ func (t *task) prepareSweep(ctx context.Context, b *batch) error {
 			break
 		}
 	}
-	n := min(len(t.sweep.skus), sweepBatchMax, max(1, int(t.sweep.credit)))
+	n := min(len(t.sweep.skus), sweepBatchMax, t.atOnce, max(1, int(t.sweep.credit)))
 	b.swept = slices.Clone(t.sweep.skus[:n])
 	if t.sweep.listed && n == len(t.sweep.skus) {
 		cursor = nextShard(cursor)

@@ -71,6 +71,7 @@ type task struct {
 	sweep    sweep
 	expiries expiries
 
+	atOnce        int           // records, or SKUs owed or swept, that a batch may have for now; see pace
 	resting       bool          // its partitions are not fetched: the buffer is full
 	retryAt       time.Time     // not before this time again, after a passing error
 	patience      time.Duration // how long it was put off the last time
