@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -12,8 +13,8 @@ import (
 // memory of every process that reads them, one after the other. So what a client inflates is bounded too, between two
 // polls. A batch beyond that is read with the next fetch.
 
-// inflatedMax is how many bytes of batches a session's client inflates between two polls, and readerInflatedMax that of a
-// replay. One batch more may be under way for each broker.
+// inflatedMax is how many bytes of batches a session's client inflates between two polls that bring some, and
+// readerInflatedMax that of a replay. The last batch may exceed it, and each broker's fetch is polled by itself.
 const (
 	inflatedMax       = 64 << 20
 	readerInflatedMax = 16 << 20
@@ -24,8 +25,9 @@ type inflater struct {
 	inner kgo.Decompressor // refuses batches above decompressBytesMax
 	max   int
 
-	mu   sync.Mutex
-	used int // bytes since the last poll
+	mu    sync.Mutex
+	used  int // bytes since
+	since time.Time
 }
 
 // errInflated says that a batch waits for the next fetch. The client keeps its position; where other batches of the
@@ -56,9 +58,17 @@ func (i *inflater) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 	return out, err
 }
 
-// polled begins to count anew: what was inflated is with the tasks.
-func (i *inflater) polled() {
+// inflatedAgain is how long what was inflated counts at most: a fetch may be dropped without having been polled, where a
+// partition is paused or leaves.
+const inflatedAgain = 5 * time.Second
+
+// polled begins to count anew where a poll has brought what was inflated, or has told that enough was.
+func (i *inflater) polled(fetches kgo.Fetches) {
+	brought := fetches.NumRecords() > 0
+	fetches.EachError(func(_ string, _ int32, err error) { brought = brought || errors.Is(err, errInflated) })
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.used = 0
+	if now := time.Now(); brought || now.Sub(i.since) > inflatedAgain {
+		i.used, i.since = 0, now
+	}
 }

@@ -9,7 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"onhand/processor/availability"
@@ -230,4 +232,14 @@ func TestABusyPartitionKeepsNoQuietOneWaiting(t *testing.T) {
 		s.settled()
 		s.check()
 	})
+}
+
+// standIns connects to stand-ins, whatever real services there are.
+func (w *world) standIns() {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	w.must(err)
+	w.Cleanup(fake.Close)
+	w.fake, w.brokers = fake, fake.ListenAddrs()
+	w.mini = miniredis.RunT(w)
+	w.redisURL = "redis://" + w.mini.Addr()
 }

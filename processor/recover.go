@@ -252,7 +252,7 @@ func (r *replay) poll(ctx context.Context, max int) error {
 	waiting, cancel := context.WithTimeout(ctx, replayPatience)
 	defer cancel()
 	fetches := r.client.PollRecords(waiting, max)
-	r.inflated.polled()
+	r.inflated.polled(fetches)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -227,7 +227,7 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 	} else {
 		fetches = s.group.PollRecords(waiting, s.shared.PollRecords)
 	}
-	s.inflated.polled()
+	s.inflated.polled(fetches)
 	s.shared.obs.pollSpan(ctx, began, fetches.NumRecords())
 	cancel()
 	s.group.PollRecords(waiting, 1)

@@ -120,7 +120,7 @@ func (s *standing) decided(ctx context.Context, r *kgo.Record) error {
 
 func (s *standing) poll(ctx context.Context, each func(*kgo.Record) error) error {
 	fetches := s.client.PollFetches(ctx)
-	s.inflated.polled()
+	s.inflated.polled(fetches)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -105,6 +105,11 @@ func TestBatchesTooLargeToReadInEveryPartition(t *testing.T) {
 			skus[p] = sku
 		}
 	}
+	for _, sku := range skus { // a client that is told to send while it asks for a topic does not wait for company
+		client.Produce(w.Context(), w.count("f"+sku, sku, "L00", 1), nil)
+		client.Produce(w.Context(), w.reserve("f"+sku, sku, location("L00"), 1), nil)
+	}
+	flush()
 	for range 2 {
 		for n, sku := range skus {
 			w.fill(client, w.adjust(fmt.Sprint("bomb", n), sku, "L00", 1))
