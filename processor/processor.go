@@ -40,6 +40,7 @@ type Options struct {
 	TransactionTimeout time.Duration // after which an unfinished transaction of a dead process is aborted, default 10 s
 	SessionTimeout     time.Duration // after which a silent member loses its partitions, default 15 s
 	RebalanceTimeout   time.Duration // default 30 s
+	LeaveOnStop        bool          // give the partitions to other members when Run ends; else they are kept for this one until its session is over
 }
 
 func (o *Options) setDefaults() {

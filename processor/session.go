@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
 	"onhand/processor/availability"
@@ -23,6 +24,7 @@ type session struct {
 	shared   *shared
 	number   int
 	id       string // instance and number: transactional id and group instance id
+	member   string // what the group called it when it was closed
 	log      *slog.Logger
 	group    *kgo.GroupTransactSession
 	client   *kgo.Client
@@ -56,7 +58,11 @@ func (s *session) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := s.live(ctx)
-		if ctx.Err() != nil || errors.Is(err, errStopped) {
+		if errors.Is(err, errStopped) {
+			return err
+		}
+		if ctx.Err() != nil {
+			s.leaveGroup()
 			return err
 		}
 		if topics.IsDenied(err) {
@@ -184,9 +190,38 @@ func (s *session) leave() {
 	s.tasks = make(map[int32]*task)
 	s.mu.Unlock()
 	s.park(tasks)
+	s.member, _ = s.client.GroupMetadata()
 	s.group.AllowRebalance()
 	s.group.Close()
 	s.background.Wait()
+}
+
+// leaveWait bounds how long a process that stops waits for the group to let it go.
+const leaveWait = 2 * time.Second
+
+// leaveGroup gives up the place that the group keeps for a member with a name of its own. It names the member too: a process
+// that has started under the same name meanwhile is another one.
+func (s *session) leaveGroup() {
+	if !s.shared.LeaveOnStop || s.member == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWait) // the process is stopping: bounded by its own time
+	defer cancel()
+	r := kmsg.NewPtrLeaveGroupRequest()
+	r.Group = s.shared.names.ConsumerGroup()
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID, member.InstanceID, member.Reason = s.member, &s.id, kmsg.StringPtr("stopped, and leaves")
+	r.Members = append(r.Members, member)
+	resp, err := r.RequestWith(ctx, s.shared.admin)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	for i := 0; err == nil && i < len(resp.Members); i++ {
+		err = kerr.ErrorForCode(resp.Members[i].ErrorCode)
+	}
+	if err != nil {
+		s.log.Warn("the group keeps this member's tasks until its session is over", "err", err)
+	}
 }
 
 // cycle is one turn: poll, prepare, publish.

@@ -32,6 +32,7 @@ type Config struct {
 	RequireEffectiveDate bool
 	RegistryWait         time.Duration
 	OverdueFutures       string
+	LeaveOnStop          bool
 
 	LogLevel  string
 	LogFormat string
@@ -175,6 +176,9 @@ var processorSettings = []setting{
 	{key: "overdueFutures", fallback: keepFutures, bounds: "keep or drop", run: true,
 		effect: "what becomes of a future when its date comes: keep it until it is replaced, or drop it within a second",
 		value:  func(c *Config) value { return choiceValue{&c.OverdueFutures, []string{keepFutures, dropFutures}} }},
+	{key: "leaveOnStop", fallback: "false", bounds: "true or false", run: true,
+		effect: "give the tasks to other instances at once when told to stop; false keeps them for this one, which may be back within the session time-out",
+		value:  func(c *Config) value { return boolValue{&c.LeaveOnStop} }},
 }
 
 var logSettings = []setting{

@@ -205,7 +205,7 @@ func (a *app) processorOptions(c *Config, instance string, log *slog.Logger) (pr
 		Namespace: c.Namespace, Instance: instance, Client: client, Logger: log,
 		Rules:    availability.Rules{Horizon: availability.Instant(c.MovementHorizon.Microseconds()), Window: availability.Instant(c.DedupeWindow.Microseconds())},
 		Sessions: c.Sessions, Workers: c.workers(), BatchRecords: c.BatchRecordsMax, CacheBytes: c.CacheBytes, RegistryWait: c.RegistryWait,
-		DropOverdue: c.OverdueFutures == dropFutures,
+		DropOverdue: c.OverdueFutures == dropFutures, LeaveOnStop: c.LeaveOnStop,
 	}, nil
 }
 
