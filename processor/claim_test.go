@@ -74,6 +74,27 @@ func TestStopsWhereNoRecoveryIsPossible(t *testing.T) {
 		w.memory.Restore(empty)
 		wantStopped(w, w.start("a"), "no decision", "restore a snapshot")
 	})
+	t.Run("another partition count", func(t *testing.T) {
+		w, traffic := newForgetful(t)
+		r := w.start("a")
+		traffic.send(20)
+		w.settled()
+		r.stop()
+		admin := kadm.NewClient(w.client)
+		var inputs []string
+		for _, topic := range w.names.Table() {
+			if topic.CoPartitioned() {
+				inputs = append(inputs, topic.Name)
+			}
+		}
+		_, err := admin.UpdatePartitions(t.Context(), 4, inputs...)
+		w.must(err)
+		wantStopped(w, w.start("a"), "written with 2 partitions", "go back to 2 partitions")
+	})
+}
+
+// TestStopsWhereOffsetsAreDeletedAndTheStoreGoesBack: then nobody knows how far the inputs were decided on.
+func TestStopsWhereOffsetsAreDeletedAndTheStoreGoesBack(t *testing.T) {
 	for name, inputs := range map[string][]string{"all offsets are deleted, and the store goes back": {"d", "e"}, "those of the deltas": {"d"}, "those of the events": {"e"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for the session of a member that left
@@ -98,23 +119,6 @@ func TestStopsWhereNoRecoveryIsPossible(t *testing.T) {
 			w.check()
 		})
 	}
-	t.Run("another partition count", func(t *testing.T) {
-		w, traffic := newForgetful(t)
-		r := w.start("a")
-		traffic.send(20)
-		w.settled()
-		r.stop()
-		admin := kadm.NewClient(w.client)
-		var inputs []string
-		for _, topic := range w.names.Table() {
-			if topic.CoPartitioned() {
-				inputs = append(inputs, topic.Name)
-			}
-		}
-		_, err := admin.UpdatePartitions(t.Context(), 4, inputs...)
-		w.must(err)
-		wantStopped(w, w.start("a"), "written with 2 partitions", "go back to 2 partitions")
-	})
 }
 
 // deleteOffsets deletes the committed offsets of deltas, d, and events, e, once nobody is in the group.
