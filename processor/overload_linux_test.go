@@ -1,3 +1,5 @@
+//go:build !race
+
 package processor_test
 
 import (
@@ -15,7 +17,8 @@ import (
 
 // TestMemoryIsBoundedWhateverTheBacklog has a backlog of records of nearly 1 MiB that say almost nothing, so that a fetch
 // brings hundreds of megabytes of them. What the process has ever had in memory is taken from the kernel. It is not a
-// measure of its own: the bound is what the runbook states, with a limit for the runtime as the deployment sets one.
+// measure of its own: the bound is what the runbook states, with a limit for the runtime as the deployment sets one. The
+// race detector takes many times the memory.
 func TestMemoryIsBoundedWhateverTheBacklog(t *testing.T) {
 	const (
 		records     = 1500

@@ -218,7 +218,7 @@ func TestABusyPartitionKeepsNoQuietOneWaiting(t *testing.T) {
 		}
 		s.process("a", 0)
 		s.settled()
-		const records = 1200
+		const records = 800
 		s.backlog(0, records)
 		for n := range 3 {
 			s.send(s.count(fmt.Sprint("q", n), quiet, "L00", int64(n+1)))
