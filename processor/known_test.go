@@ -162,6 +162,26 @@ var knownSchedules = map[string]string{
 		10s state {1|2|3}
 		12s reserve r2 SKU-0 L01 {1|2}
 		? 14s state {1|2|3}`,
+	"a transaction has ended, and the broker says that it does not know": `
+		set batch {1|2000}
+		0s start a
+		4s adjust d1 SKU-0 L01 3
+		5s arm a EndTxn< {1|2} unknown
+		5s reserve r1 SKU-0 L01 1
+		5.2s adjust d2 SKU-0 L01 1
+		5.2s poison bytes p1 SKU-0
+		7s reserve r2 SKU-0 L01 1`,
+	"counts, adjustments and fulfilments of one another's past": `
+		set batch {1|2000}
+		0s start a
+		4s count c1 SKU-0 L01 5
+		5s reserve r1 SKU-0 L01 3
+		6s fulfill f1 res-r1 SKU-0 L01 1 ago {0s|1s|5s}
+		7s adjust d1 SKU-0 L01 2 ago {0s|500ms|5s}
+		8s count c2 SKU-0 L01 4 ago {0s|1500ms|3s|4500ms}
+		? 9s {state 1|state 2|rollback 1|empty}
+		? 10s delete x1 SKU-0 L01 ago {3s|7s}
+		12s fulfill f2 res-r1 SKU-0 L01 1 ago {0s|5s|9s}`,
 	"everything is replayed: late and stale counts, deletions, futures, partial grants, transfers to and fro": `
 		set batch {1|3|2000}
 		set cache {1|1000000}

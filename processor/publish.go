@@ -34,6 +34,10 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 	for try := 0; err == nil && !committed && try < publishTries; try++ {
 		if try > 0 {
 			pause(ctx, time.Duration(try)*5*time.Millisecond)
+			var stands bool
+			if stands, err = results[0].stands(ctx); stands || err != nil {
+				break
+			}
 		}
 		committed, err = s.transact(ctx, results)
 	}
@@ -54,13 +58,28 @@ func (s *session) publish(ctx context.Context, batches []*prepared) error {
 	return nil
 }
 
+// stands says whether the transaction of a batch has committed though the client calls it aborted: where a broker answers
+// the end with an unknown error, the client aborts what has ended, and that succeeds.
+func (f *folded) stands(ctx context.Context) (bool, error) {
+	committed, err := f.task.committedOffsets(ctx)
+	if err != nil {
+		return false, fmt.Errorf("asking whether a transaction stands: %w", err)
+	}
+	for _, o := range committed {
+		if m := o.metadata; m != nil && m.Epoch == f.commit.Checkpoint.Epoch && m.CommitSeq == f.commit.Checkpoint.CommitSeq {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (s *session) stand(results []*folded) {
 	for _, f := range results {
 		s.published(f)
 	}
 }
 
-// publishTries is how often a transaction that was aborted for certain is tried: a broker that still writes the markers of
+// publishTries is how often a transaction that was aborted is tried: a broker that still writes the markers of
 // the one before refuses the offsets of one that comes within a millisecond.
 const publishTries = 4
 
@@ -80,7 +99,8 @@ func (s *session) takeBack(err error) {
 	}
 }
 
-// transact publishes what was folded in one transaction. Neither committed nor an error: it was aborted, nothing stands.
+// transact publishes what was folded in one transaction. Neither committed nor an error: it was aborted, or, after an
+// unknown error of a broker, the client takes it for that.
 func (s *session) transact(ctx context.Context, results []*folded) (committed bool, err error) {
 	if err := s.group.Begin(); err != nil {
 		return false, fmt.Errorf("beginning a transaction: %w", err)

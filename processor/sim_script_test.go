@@ -19,7 +19,8 @@ import (
 //	                                  cut, drop: the connection breaks, lose: the message is lost,
 //	                                  late 3s: it comes later, freeze 8s, kick 3s: thrown out and late,
 //	                                  mark M, back M; from the first such step on, agree: a heartbeat is
-//	                                  answered well whatever is true, lag: a marker is not there yet
+//	                                  answered well whatever is true, lag: a marker is not there yet;
+//	                                unknown: a transaction has ended, its answer is an unknown error
 //	  1s fail EndTxn 2 NOT_COORDINATOR   the brokers refuse that many requests of the processors
 //	  2s rollback 3                   Redis goes back by three commits; state 2: to what it held after the second
 //	  2s empty                        Redis is empty

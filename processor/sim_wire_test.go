@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -163,7 +164,7 @@ func (w *wire) strike(step string, d *deadline) (pass bool, late time.Duration, 
 	case "kick":
 		go w.process.sim.kick(w.process.name)
 		return true, f.wait, nil
-	case "agree", "lag":
+	case "agree", "lag", "unknown":
 		w.tamper = f.effect
 	}
 	if thawed := w.process.frozen(); thawed != nil {
@@ -265,6 +266,12 @@ func (a *asked) agreed(frame []byte) []byte {
 	return a.changed(frame, &r, func() { r.ErrorCode = 0 })
 }
 
+// unknown is the answer of a broker that has ended a transaction and does not know it.
+func (a *asked) unknown(frame []byte) []byte {
+	r := kmsg.EndTxnResponse{Version: a.version}
+	return a.changed(frame, &r, func() { r.ErrorCode = kerr.UnknownServerError.Code })
+}
+
 // lagging is the answer of a broker that has not seen the marker of the newest transaction yet: its records, one here,
 // count for the high watermark and not as committed.
 func (a *asked) lagging(frame []byte, topic string) []byte {
@@ -313,6 +320,8 @@ func (w *wire) Read(b []byte) (int, error) {
 		switch w.tamper {
 		case "agree":
 			frame = request.agreed(frame)
+		case "unknown":
+			frame = request.unknown(frame)
 		case "lag":
 			frame = request.lagging(frame, w.process.sim.names.ReservationResults)
 		}
