@@ -33,6 +33,7 @@ type devOptions struct {
 	broker   devPort
 	registry devPort
 	redis    devPort
+	admin    string // address of metrics and health; empty: none
 }
 
 func newDevCommand(a *app) *cobra.Command {
@@ -85,6 +86,7 @@ empty, and is rebuilt from the log. It is for learning and for tests on one mach
 	flags.IntVar(&o.broker.number, "port-broker", devBrokerPort, "`port` of the Kafka broker; 0, or one that is taken without being asked for, is any free one")
 	flags.IntVar(&o.registry.number, "port-registry", devRegistryPort, "`port` of the schema registry, likewise")
 	flags.IntVar(&o.redis.number, "port-redis", devRedisPort, "`port` of Redis, likewise")
+	flags.StringVar(&o.admin, "admin", "", "`address` of metrics and health, as onhand run has them; port 0 takes any free one, empty is none")
 	return cmd
 }
 
@@ -115,6 +117,13 @@ func (a *app) dev(ctx context.Context, settings *Config, o devOptions) (err erro
 	}
 	traffic := newDevTraffic(o.rate)
 	system := &devSystem{config: config, options: o, board: board, traffic: traffic, log: log}
+	if o.admin != "" {
+		if system.metrics, err = listenAdmin(ctx, o.admin); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, system.metrics.close(ctx)) }()
+		fmt.Fprintf(a.err, "metrics and health on %s\n", system.metrics.url())
+	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return system.run(running) })
 	group.Go(func() error {

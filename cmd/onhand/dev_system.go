@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
@@ -31,6 +33,7 @@ type devSystem struct {
 	board   *devBoard
 	traffic *devTraffic
 	log     *slog.Logger
+	metrics *adminServer // nil: none
 
 	wire    *wire
 	admin   *kadm.Client
@@ -222,7 +225,21 @@ func (s *devSystem) load(ctx context.Context, deltas []schemas.StockDelta) error
 
 // process runs the processor.
 func (s *devSystem) process(ctx context.Context) error {
-	observer, err := processor.NewObserver(tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider(), propagation.TraceContext{})
+	var meters metric.MeterProvider = metricnoop.NewMeterProvider()
+	registry := prometheus.NewRegistry()
+	if s.metrics != nil {
+		telemetry, err := newTelemetry(ctx, "dev", s.log)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if ended := telemetry.shutdown(ctx); ended != nil {
+				s.log.Warn("the last telemetry is lost", "err", ended)
+			}
+		}()
+		meters, registry = telemetry.metrics, telemetry.registry
+	}
+	observer, err := processor.NewObserver(tracenoop.NewTracerProvider(), meters, propagation.TraceContext{})
 	if err != nil {
 		return fmt.Errorf("preparing the processor: %w", err)
 	}
@@ -233,6 +250,9 @@ func (s *devSystem) process(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.metrics != nil {
+		s.metrics.serve(registry, s.log, p.Live, p.Ready)
 	}
 	return p.Run(ctx)
 }

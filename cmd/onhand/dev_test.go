@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -113,6 +114,23 @@ func TestDevKeepsItsWord(t *testing.T) {
 	awaitEqual(t.Context(), t, "levels in Redis and the recount", func() []string {
 		return readRecount(t.Context(), t, p.config).differences(storedLevels(t, p.config))
 	})
+	p.stop(t)
+}
+
+// TestDevHasMetricsWhereAskedFor looks at what Prometheus and a probe would.
+func TestDevHasMetricsWhereAskedFor(t *testing.T) {
+	address := unusedAddress(t)
+	p := startDev(t, "--rate", "0", "--admin", address)
+	url := "http://" + address
+	eventually(t, "it is ready", func() bool {
+		code, _ := httpGet(t, url+"/readyz")
+		return code == http.StatusOK
+	})
+	if _, text := httpGet(t, url+"/metrics"); !strings.Contains(text, "\nonhand_") {
+		t.Error(text)
+	}
+	onhand(t, nil, "dev", "--quiet", "--port-broker", "0", "--admin", address).want(t, exitFailure, "listening for metrics and health", "--admin")
+	onhand(t, nil, "dev", "--quiet", "--admin", "nowhere").want(t, exitUsage, "--admin", "has no port")
 	p.stop(t)
 }
 
