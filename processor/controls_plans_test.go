@@ -156,7 +156,7 @@ func zombieBeforeEnd(seed uint64) *schedule {
 		15s adjust d1 SKU-0 L01 1
 		20s arm a EndTxn> 1 kick 3s
 		20s reserve r1 SKU-0 L01 1 whole
-		20s reserve r2 SKU-0 L01 1 whole
+		20100ms reserve r2 SKU-0 L01 1 whole
 		35s reserve r3 SKU-0 L01 1`)
 }
 

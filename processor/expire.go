@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,8 +22,8 @@ import (
 const (
 	// expiryMax is how many releases and drops one batch publishes: a backlog goes in bursts of this size.
 	expiryMax = 500
-	// expiryLook is how often the index is asked at least, and expiryAgain how soon again when commits were on their way to
-	// it, or it had more than was asked for.
+	// expiryLook is how often the index is asked at least, and expiryAgain how soon again when it had more than was asked
+	// for, or lacks something that is due.
 	expiryLook  = 5 * time.Second
 	expiryAgain = 100 * time.Millisecond
 )
@@ -30,7 +31,14 @@ const (
 // expiries is what a task remembers of its index of expiries and futures.
 type expiries struct {
 	next      time.Time                 // when to ask the index
+	coming    []coming                  // what commits will put there that were on their way when it was last asked
 	published map[availability.Due]bool // or found to have nothing behind it
+}
+
+// coming is when the first is due of what a commit puts into the index.
+type coming struct {
+	commit int64
+	at     time.Time
 }
 
 func expiryDue(now time.Time, e *expiries) bool { return !now.Before(e.next) }
@@ -47,9 +55,9 @@ func (t *task) prepareExpired(ctx context.Context, b *batch) error {
 	if err != nil {
 		return fmt.Errorf("asking what is due in task %d: %w", t.number, err)
 	}
-	next := now.Add(expiryLook)
-	if stored != queued || len(due) == limit {
-		next = now.Add(expiryAgain)
+	next := t.expiries.look(now, stored)
+	if len(due) == limit {
+		next = earlier(next, now.Add(expiryAgain))
 	}
 	for _, d := range due {
 		at := time.UnixMicro(int64(d.At))
@@ -87,12 +95,33 @@ func (t *task) stillHeld(d availability.Due, settled bool) bool {
 	return s.Expires(d.ReservationID, d.At)
 }
 
-// expect makes the task look at the index when a reservation that was just made, or a future just told of, is due.
-func (t *task) expect(stocks []availability.StockData) {
+// look is when to ask the index again if it has nothing that is due before then: what the commits bring that were not
+// stored when it was asked now may be.
+func (e *expiries) look(now time.Time, stored int64) time.Time {
+	next := now.Add(expiryLook)
+	e.coming = slices.DeleteFunc(e.coming, func(c coming) bool { return c.commit <= stored })
+	for _, c := range e.coming {
+		if c.at.After(now) {
+			next = earlier(next, c.at)
+		} else {
+			next = earlier(next, now.Add(expiryAgain))
+		}
+	}
+	return next
+}
+
+// expect makes the task look at the index when a reservation that a commit has made, or a future it has told of, is due.
+func (t *task) expect(commit int64, stocks []availability.StockData) {
+	var first time.Time
+	due := func(at availability.Instant) {
+		if when := time.UnixMicro(int64(at)); first.IsZero() || when.Before(first) {
+			first = when
+		}
+	}
 	for i := range stocks {
 		for _, r := range stocks[i].Reservations {
 			for _, at := range r.DueAdded {
-				t.expiries.next = earlier(t.expiries.next, time.UnixMicro(int64(at)))
+				due(at)
 				delete(t.expiries.published, availability.Due{At: at, SKU: stocks[i].SKU, ReservationID: r.ID})
 			}
 			for _, at := range r.DueRemoved {
@@ -103,9 +132,13 @@ func (t *task) expect(stocks []availability.StockData) {
 			if f.Removed {
 				delete(t.expiries.published, availability.Due{At: f.At, SKU: stocks[i].SKU, Location: f.Location})
 			} else {
-				t.expiries.next = earlier(t.expiries.next, time.UnixMicro(int64(f.At)))
+				due(f.At)
 			}
 		}
+	}
+	if !first.IsZero() {
+		t.expiries.next = earlier(t.expiries.next, first)
+		t.expiries.coming = append(t.expiries.coming, coming{commit, first})
 	}
 }
 

@@ -23,7 +23,7 @@ func TestMemoryIsBoundedWhateverTheBacklog(t *testing.T) {
 	const (
 		records     = 1500
 		limit       = 400 << 20
-		residentMax = 700 << 20
+		residentMax = 1000 << 20
 	)
 	w := newWorldOn(t, 2, (*world).standIns)
 	w.publish(graphOf(3, overlap()))

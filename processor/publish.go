@@ -106,12 +106,15 @@ func (s *session) transact(ctx context.Context, results []*folded) (committed bo
 		return false, fmt.Errorf("beginning a transaction: %w", err)
 	}
 	var failed firstError
+	began := time.Now()
 	for _, f := range results {
 		s.produce(ctx, f, &failed)
 	}
 	if err := s.client.Flush(ctx); err != nil {
 		return false, err
 	}
+	s.gap.flushed(time.Since(began))
+	defer func() { s.gap.ended = time.Now() }()
 	if err := failed.get(); err != nil {
 		_, abortErr := s.group.End(ctx, kgo.TryAbort)
 		return false, errors.Join(err, abortErr)
@@ -201,11 +204,11 @@ func (s *session) published(f *folded) {
 	for _, d := range f.batch.expired {
 		t.expiries.published[d] = true
 	}
-	t.expect(f.commit.Stocks)
 	t.folded = *next
 	t.drop(next.Offsets)
 	t.lastCommit = time.Now()
 	number := t.committer.enqueue(f.commit)
+	t.expect(number, f.commit.Stocks)
 	for _, h := range f.batch.touched {
 		t.stocks.wrote(h, number)
 	}

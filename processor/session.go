@@ -42,6 +42,7 @@ type session struct {
 
 	background sync.WaitGroup // claims, recoveries and the watch
 	pace       pace
+	gap        gap       // between transactions
 	passed     time.Time // when this life of the session first passed a batch over; zero: it did not
 }
 
@@ -230,6 +231,7 @@ func (s *session) cycle(ctx context.Context) error {
 		return errPassedOver
 	}
 	s.resetAfterRebalance(ctx)
+	pause(ctx, s.gap.wait(time.Now()))
 	fetches := s.poll(ctx)
 	defer s.group.AllowRebalance()
 	if err := s.distribute(ctx, fetches); err != nil {
@@ -262,11 +264,33 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 	} else {
 		fetches = s.group.PollRecords(waiting, s.shared.PollRecords)
 	}
+	fetches = s.freshen(waiting, began, fetches)
 	s.inflated.polled(fetches)
 	s.shared.obs.pollSpan(ctx, began, fetches.NumRecords())
 	cancel()
 	s.group.PollRecords(waiting, 1)
 	return fetches
+}
+
+// staleWithin is how soon a poll returns records that were waiting for it, and freshWait how long a fetch may take that
+// brings what has come since. With more bytes than staleBytes waiting there is a backlog.
+const (
+	staleWithin = 500 * time.Microsecond
+	freshWait   = 5 * time.Millisecond
+	staleBytes  = 1 << 20
+)
+
+// freshen polls once more where records were waiting, but few. The client fetches ahead by one request, so these are of
+// the beginning of the last turn; what came in the course of it would wait for the turn after this one.
+func (s *session) freshen(ctx context.Context, began time.Time, fetches kgo.Fetches) kgo.Fetches {
+	n, size := 0, 0
+	fetches.EachRecord(func(r *kgo.Record) { n, size = n+1, size+len(r.Value) })
+	if n == 0 || n >= s.shared.BatchRecords || size > staleBytes || time.Since(began) > staleWithin {
+		return fetches
+	}
+	ctx, cancel := context.WithTimeout(ctx, freshWait)
+	defer cancel()
+	return append(fetches, s.group.PollRecords(ctx, s.shared.PollRecords-n)...)
 }
 
 // patience is how long a poll waits: until the next task that was put off is due.
