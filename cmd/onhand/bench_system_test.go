@@ -132,13 +132,14 @@ func TestWrongLevelsOfSystemsAreFound(t *testing.T) {
 	if c := check(); c.Wrong != 0 || c.Levels == 0 || *c.Differences != (benchDifferences{}) {
 		t.Fatalf("nothing was changed: %+v", c)
 	}
-	forge := func(key, value string) {
+	put := func(key string, value []byte) {
 		_, sku, _ := strings.Cut(key, "/")
-		record := &kgo.Record{Topic: s.topics().AvailabilityUpdates, Partition: topics.PartitionOf(sku, 2), Key: []byte(key), Value: []byte(value)}
+		record := &kgo.Record{Topic: s.topics().AvailabilityUpdates, Partition: topics.PartitionOf(sku, 2), Key: []byte(key), Value: value}
 		if err := r.wire.client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
+	forge := func(key, value string) { put(key, []byte(value)) }
 	const form = `{"place":"%s","placeType":"%s","sku":"SKU-000001","onHand":"%s","atf":"%s","ato":"%s","shortfall":"%s"}`
 	forge("LOC-0001/SKU-000001", fmt.Sprintf(form, "LOC-0001", "LOCATION", "9000000.5", "9000000.5", "9000000.5", "0"))
 	forge("LOC-0002/SKU-000001", fmt.Sprintf(form, "LOC-0002", "LOCATION", "-9000000", "0", "0", "9000000"))
@@ -146,12 +147,14 @@ func TestWrongLevelsOfSystemsAreFound(t *testing.T) {
 	forge("LOC-0003/SKU-000001", fmt.Sprintf(form, "LOC-0004", "LOCATION", "1", "1", "1", "0"))
 	forge("LOC-0005/SKU-000001", "nonsense")
 	forge("LOC-9999/SKU-000001", fmt.Sprintf(form, "LOC-9999", "LOCATION", "1", "1", "1", "0"))
+	put("LOC-8888/SKU-000001", nil) // which is right: it has no level
+	put("LOC-0006/SKU-000001", nil)
 	c := check()
 	text := strings.Join(c.Examples, "\n")
 	for _, want := range []string{
 		"LOC-0001/SKU-000001 is published as on hand 9000000.5", "LOC-0002/SKU-000001 is published as on hand -9000000", "GROUP-01/SKU-000001 is published as",
 		"LOC-0003/SKU-000001 is the key of a level of SKU-000001 at LOC-0004", "the value of LOC-0005/SKU-000001 cannot be read",
-		"LOC-9999/SKU-000001 is published and has no level",
+		"LOC-9999/SKU-000001 is published and has no level", "LOC-0006/SKU-000001 is not published and is",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
@@ -159,7 +162,7 @@ func TestWrongLevelsOfSystemsAreFound(t *testing.T) {
 	}
 	// The stock there is some hundreds of units at most.
 	d := c.Differences
-	if c.Wrong != 6 || d.Higher != 1 || d.Lower != 1 || d.Missing != 0 || d.UnitsHigher < 8_990_000_000 || d.UnitsLower < 8_990_000_000 {
+	if c.Wrong != 7 || d.Higher != 1 || d.Lower != 1 || d.Missing != 1 || d.UnitsHigher < 8_990_000_000 || d.UnitsLower < 8_990_000_000 {
 		t.Errorf("%d wrong, %+v", c.Wrong, d)
 	}
 	// A sale that no system has taken: the location and its groups lack a level.
@@ -172,7 +175,7 @@ func TestWrongLevelsOfSystemsAreFound(t *testing.T) {
 	if err := r.wire.client.ProduceSync(t.Context(), traffic.adjust("late", "SKU-000099", "LOC-0001", -1000, time.Now()).Record).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	if d := check().Differences; d.Missing != 4 {
-		t.Errorf("%d levels are missing, want those of a location and its 3 groups", d.Missing)
+	if d := check().Differences; d.Missing != 1+4 {
+		t.Errorf("%d levels are missing, want the one before and those of a location and its 3 groups", d.Missing)
 	}
 }
