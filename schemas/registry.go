@@ -29,7 +29,8 @@ type RegistryOptions struct {
 	// RetryWait is the wait before the first repetition, doubled for each further one up to 20 times its value; default
 	// 100 ms.
 	RetryWait time.Duration
-	// Logger is told every request at level Debug; nil for none.
+	// Logger is told every request at level Debug, and at level Error what failed unless its caller gave it up; nil for
+	// none.
 	Logger *slog.Logger
 }
 
@@ -97,9 +98,22 @@ func (o RegistryOptions) httpClient(transport *http.Transport) *http.Client {
 		ErrorHandler: retryablehttp.PassthroughErrorHandler, // the last answer says more than "giving up"
 	}
 	if o.Logger != nil {
-		retrying.Logger = o.Logger // a nil *slog.Logger would be a Logger that panics
+		retrying.Logger = requestLog{o.Logger} // a nil *slog.Logger would be a Logger that panics
 	}
 	return retrying.StandardClient()
+}
+
+// requestLog tells of requests. One that the caller gave up, as a stop does, is no error.
+type requestLog struct{ *slog.Logger }
+
+func (l requestLog) Error(msg string, keysAndValues ...any) {
+	for _, v := range keysAndValues {
+		if err, ok := v.(error); ok && errors.Is(err, context.Canceled) {
+			l.Debug(msg, keysAndValues...) //nolint:sloglint // the message is retryablehttp's own
+			return
+		}
+	}
+	l.Logger.Error(msg, keysAndValues...) //nolint:sloglint // the message is retryablehttp's own
 }
 
 // backoff is the library's, but never longer than the longest wait: the server's Retry-After may ask for hours.

@@ -148,6 +148,28 @@ func TestCallsEnd(t *testing.T) {
 	}
 }
 
+// TestARequestGivenUpIsNoError stops a caller in the middle of a request, as a processor that is stopped while it starts.
+func TestARequestGivenUpIsNoError(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	var logged bytes.Buffer
+	g := newClient(t, server.URL, RegistryOptions{RetryWait: time.Millisecond, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	if _, err := g.Schema(ctx, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context canceled", err)
+	}
+	if logged.Len() > 0 {
+		t.Errorf("given up: %s", &logged)
+	}
+	server.Close()
+	if _, err := g.Schema(t.Context(), 1); !errors.Is(err, ErrUnavailable) || !strings.Contains(logged.String(), "level=ERROR") {
+		t.Errorf("a registry that is down: %v; logged %q", err, &logged)
+	}
+}
+
 func TestBasePathAndCredentialsOfTheURL(t *testing.T) {
 	var path, user, password string
 	status := http.StatusUnauthorized
