@@ -53,8 +53,8 @@ func emptyCell(c *availability.Cell) bool {
 		len(c.Futures) == 0 && c.FuturesAt == availability.None && c.Reserved == 0 && !c.Known && !c.Deleted && !c.SafetySet && !c.FuturesSet
 }
 
-// packCell returns the cell and, if they do not fit into it, its movements and futures.
-func packCell(c *availability.Cell) (packed, lists []byte) {
+// packCell returns the cell, in the room of b, which is empty, and, if they do not fit into it, its movements and futures.
+func packCell(b []byte, c *availability.Cell) (packed, lists []byte) {
 	counted, base := c.CountedAt != availability.None, epoch
 	if counted {
 		base = c.CountedAt
@@ -63,7 +63,6 @@ func packCell(c *availability.Cell) (packed, lists []byte) {
 	futuresAt := dateKind(c.FuturesAt, c.CountedAt, c.SafetyAt)
 	listed := len(c.Movements)+len(c.Futures) > 0
 
-	b := make([]byte, 0, listpackBytes)
 	b = append(b,
 		format<<4|bit(c.Known, markKnown)|bit(c.Deleted, markDeleted)|bit(c.SafetySet, markSafetySet)|bit(c.FuturesSet, markFuturesSet),
 		bit(counted, partCounted)|bit(c.SafetyStock != 0, partSafety)|safetyAt<<partSafetyAt|futuresAt<<partFuturesAt|bit(c.Reserved != 0, partReserved)|bit(listed, partLists))

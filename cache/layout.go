@@ -39,22 +39,31 @@ type keys struct {
 	prefix string // the hash tag and a colon
 }
 
+// What stands between the prefix and the SKU.
+const (
+	keyStock        = "s:"
+	keyLists        = "m:"
+	keyReservations = "r:"
+)
+
 func keysOf(namespace string, task int32) keys {
 	return keys{"{" + namespace + ":" + strconv.Itoa(int(task)) + "}:"}
 }
 
-func (k keys) checkpoint() string                       { return k.prefix + "c" }
-func (k keys) restore() string                          { return k.prefix + "restore" }
-func (k keys) names() string                            { return k.prefix + "n" }
-func (k keys) stock(sku availability.SKU) string        { return k.prefix + "s:" + string(sku) }
-func (k keys) lists(sku availability.SKU) string        { return k.prefix + "m:" + string(sku) }
-func (k keys) reservations(sku availability.SKU) string { return k.prefix + "r:" + string(sku) }
-func (k keys) shard(n int) string                       { return k.prefix + "l:" + strconv.Itoa(n) }
-func (k keys) buckets() string                          { return k.prefix + "i" }
-func (k keys) bucket(n int64) string                    { return k.prefix + "i:" + strconv.FormatInt(n, 10) }
-func (k keys) due() string                              { return k.prefix + "d" }
-func (k keys) owed() string                             { return k.prefix + "o" }
-func (k keys) graphs() string                           { return k.prefix + "g" }
+func (k keys) checkpoint() string                { return k.prefix + "c" }
+func (k keys) restore() string                   { return k.prefix + "restore" }
+func (k keys) names() string                     { return k.prefix + "n" }
+func (k keys) stock(sku availability.SKU) string { return k.prefix + keyStock + string(sku) }
+func (k keys) lists(sku availability.SKU) string { return k.prefix + keyLists + string(sku) }
+func (k keys) reservations(sku availability.SKU) string {
+	return k.prefix + keyReservations + string(sku)
+}
+func (k keys) shard(n int) string    { return k.prefix + "l:" + strconv.Itoa(n) }
+func (k keys) buckets() string       { return k.prefix + "i" }
+func (k keys) bucket(n int64) string { return k.prefix + "i:" + strconv.FormatInt(n, 10) }
+func (k keys) due() string           { return k.prefix + "d" }
+func (k keys) owed() string          { return k.prefix + "o" }
+func (k keys) graphs() string        { return k.prefix + "g" }
 func shardOf(sku availability.SKU) int {
 	return int(xxhash.Sum64String(string(sku)) % availability.SKUShards)
 }
@@ -66,6 +75,5 @@ const (
 	fieldDemand       = 'g'
 )
 
-func cellField(id uint32) string    { return strconv.FormatUint(uint64(id), 10) }
-func poolField(number int32) string { return string(fieldPool) + strconv.Itoa(int(number)) }
-func demandField(id uint32) string  { return string(fieldDemand) + strconv.FormatUint(uint64(id), 10) }
+func cellField(id uint32) string   { return strconv.FormatUint(uint64(id), 10) }
+func demandField(id uint32) string { return string(fieldDemand) + strconv.FormatUint(uint64(id), 10) }

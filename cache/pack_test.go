@@ -19,18 +19,18 @@ func TestPackedValuesComeBackExactly(t *testing.T) {
 	r := newRandom(t)
 	for range packRounds {
 		c := r.cell("L")
-		packed, lists := packCell(&c)
+		packed, lists := packCell(nil, &c)
 		got, err := unpackCell(packed, lists)
 		got.Location = c.Location
 		same(t, got, c, err)
 
 		p := r.pool()
-		packed, lists = packPool(&p)
+		packed, lists = packPool(nil, &p)
 		gotPool, err := unpackPool(packed, lists)
 		same(t, gotPool, p, err)
 
 		q := r.quantity()
-		gotQuantity, err := unpackDemand(packDemand(q))
+		gotQuantity, err := unpackDemand(packDemand(nil, q))
 		same(t, gotQuantity, q, err)
 
 		at := r.checkpoint()
@@ -39,7 +39,7 @@ func TestPackedValuesComeBackExactly(t *testing.T) {
 
 		v := r.reservation()
 		names := &namer{dictionary: newDictionary(nil)}
-		packed, err = packReservation(v, names)
+		packed, err = packReservation(nil, v, names)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestOrdinaryValuesAreSmall(t *testing.T) {
 		cell availability.Cell
 		most int
 	}{{"count", count, 14}, {"count and movement", moved, 22}, {"all", full, listpackBytes}} {
-		if packed, lists := packCell(&c.cell); len(packed) > c.most || lists != nil {
+		if packed, lists := packCell(nil, &c.cell); len(packed) > c.most || lists != nil {
 			t.Errorf("%s: packed to %d bytes and %d of lists, not to %d at most", c.name, len(packed), len(lists), c.most)
 		}
 	}
@@ -105,7 +105,7 @@ func TestOrdinaryValuesAreSmall(t *testing.T) {
 		Requests: []availability.Request{{ID: math.MaxUint64, Content: math.MaxUint64, At: at,
 			Result: availability.Result{Requested: 2000, Granted: 2000, Version: 7<<40 + 12345}}},
 	}
-	if packed, err := packReservation(r, &namer{dictionary: newDictionary(nil)}); err != nil || len(packed) > 48 {
+	if packed, err := packReservation(nil, r, &namer{dictionary: newDictionary(nil)}); err != nil || len(packed) > 48 {
 		t.Errorf("a reservation packs to %d bytes, not 48 at most: %v", len(packed), err)
 	}
 }
@@ -125,7 +125,7 @@ func TestValuesStayInAListpack(t *testing.T) {
 				*at = year2026 + *at%(1<<40)
 			}
 		}
-		packed, lists := packCell(&c)
+		packed, lists := packCell(nil, &c)
 		if len(packed) > listpackBytes {
 			t.Fatalf("%+v packs to %d bytes", c, len(packed))
 		}
@@ -144,7 +144,7 @@ func TestAChangedByteIsNoticed(t *testing.T) {
 	flips, missed := 0, 0
 	for range 300 {
 		c := r.cell("L")
-		packed, lists := packCell(&c)
+		packed, lists := packCell(nil, &c)
 		for i := range 8 * len(packed) {
 			flipped := bytes.Clone(packed)
 			flipped[i/8] ^= 1 << (i % 8)
@@ -164,7 +164,7 @@ func TestACellWhoseListsAreGoneIsCorrupt(t *testing.T) {
 	for i := range 40 {
 		c.Movements = append(c.Movements, availability.Movement{At: availability.Instant(i), Quantity: 1234567})
 	}
-	packed, lists := packCell(&c)
+	packed, lists := packCell(nil, &c)
 	if lists == nil {
 		t.Fatal("40 movements stayed inside")
 	}
@@ -178,7 +178,7 @@ func TestACellWhoseListsAreGoneIsCorrupt(t *testing.T) {
 
 func TestAnotherFormatIsRefused(t *testing.T) {
 	c := availability.Cell{CountedAt: 1, SafetyAt: availability.None, FuturesAt: availability.None}
-	packed, _ := packCell(&c)
+	packed, _ := packCell(nil, &c)
 	packed[0] += 1 << 4
 	if _, err := unpackCell(seal(packed[:len(packed)-1]), nil); !errors.Is(err, errFormat) {
 		t.Errorf("a cell of format 2: %v", err)
@@ -215,11 +215,11 @@ func TestGraphsComeBackAndLargeOnesAreCompressed(t *testing.T) {
 
 func TestALineNeedsAPlaceAndARequestAnOutcome(t *testing.T) {
 	names := &namer{dictionary: newDictionary(nil)}
-	if _, err := packReservation(&availability.Reservation{Lines: []availability.Line{{Quantity: 1}}}, names); err == nil {
+	if _, err := packReservation(nil, &availability.Reservation{Lines: []availability.Line{{Quantity: 1}}}, names); err == nil {
 		t.Error("a line without a place was packed")
 	}
 	odd := availability.Request{Result: availability.Result{Outcome: 3}}
-	if _, err := packReservation(&availability.Reservation{Requests: []availability.Request{odd}}, names); err == nil {
+	if _, err := packReservation(nil, &availability.Reservation{Requests: []availability.Request{odd}}, names); err == nil {
 		t.Error("an outcome that is none was packed")
 	}
 }
@@ -231,15 +231,15 @@ func fuzzNames() *dictionary { return newDictionary([]string{"lL1", "gG1", "p0",
 // be read comes back from what it packs to.
 func FuzzUnpack(f *testing.F) {
 	c := availability.Cell{Since: 1, Count: 5000, CountedAt: year2026, SafetyAt: year2026, FuturesAt: 7, Reserved: 1, Movements: []availability.Movement{{At: 9, Quantity: -5}}}
-	packed, _ := packCell(&c)
+	packed, _ := packCell(nil, &c)
 	f.Add(packed, []byte{})
 	c.Movements = make([]availability.Movement, 30)
-	packed, lists := packCell(&c)
+	packed, lists := packCell(nil, &c)
 	f.Add(packed, lists)
-	packed, lists = packPool(&availability.Pool{Members: 2, ATF: 5, EffectiveAt: 3, Futures: []availability.Future{{Quantity: 1, Expected: 2}}})
+	packed, lists = packPool(nil, &availability.Pool{Members: 2, ATF: 5, EffectiveAt: 3, Futures: []availability.Future{{Quantity: 1, Expected: 2}}})
 	f.Add(packed, lists)
 	names := &namer{dictionary: fuzzNames()}
-	packed, err := packReservation(&availability.Reservation{
+	packed, err := packReservation(nil, &availability.Reservation{
 		Lines:    []availability.Line{{Place: availability.Place{Type: availability.GroupPlace, ID: "G1"}, Quantity: 1, ExpiresAt: year2026}},
 		Requests: []availability.Request{{ID: 1, Result: availability.Result{ErrorCode: "Other", Message: "m", TightGroups: []availability.GroupID{"G2"}}}},
 	}, names)
@@ -271,19 +271,19 @@ func unpackAll(t *testing.T, value, lists []byte) {
 		t.Errorf("%d bytes asked for to read %d", bytes, size)
 	}
 	if c, err := unpackCell(value, lists); err == nil {
-		got, err := unpackCell(packCell(&c))
+		got, err := unpackCell(packCell(nil, &c))
 		same(t, got, c, err)
 	}
 	if p, err := unpackPool(value, lists); err == nil {
-		got, err := unpackPool(packPool(&p))
+		got, err := unpackPool(packPool(nil, &p))
 		same(t, got, p, err)
 	}
 	if q, err := unpackDemand(value); err == nil {
-		got, err := unpackDemand(packDemand(q))
+		got, err := unpackDemand(packDemand(nil, q))
 		same(t, got, q, err)
 	}
 	if r, err := unpackReservation(value, fuzzNames()); err == nil {
-		packed, err := packReservation(r, &namer{dictionary: fuzzNames()})
+		packed, err := packReservation(nil, r, &namer{dictionary: fuzzNames()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,10 +20,9 @@ func emptyPool(p *availability.Pool) bool {
 		p.EffectiveAt == availability.None
 }
 
-// packPool returns the pool and, if they do not fit into it, its futures.
-func packPool(p *availability.Pool) (packed, lists []byte) {
+// packPool returns the pool, in the room of b, which is empty, and, if they do not fit into it, its futures.
+func packPool(b []byte, p *availability.Pool) (packed, lists []byte) {
 	effective := p.EffectiveAt != availability.None
-	b := make([]byte, 0, listpackBytes)
 	b = append(b, format<<4|bit(effective, poolEffective)|bit(len(p.Futures) > 0, poolFutures)|bit(p.ATO != p.ATF, poolOrder))
 	b = appendSigned(b, int64(p.Members))
 	for _, q := range []availability.Quantity{p.OnHand, p.Reserved, p.SafetyStock, p.ATF} {
@@ -73,8 +72,10 @@ func unpackPool(packed, lists []byte) (p availability.Pool, err error) {
 	return p, u.end()
 }
 
-// packDemand returns what is reserved at a group: format, quantity, checksum.
-func packDemand(q availability.Quantity) []byte { return seal(appendQuantity([]byte{format << 4}, q)) }
+// packDemand returns what is reserved at a group, in the room of b, which is empty: format, quantity, checksum.
+func packDemand(b []byte, q availability.Quantity) []byte {
+	return seal(appendQuantity(append(b, format<<4), q))
+}
 
 func unpackDemand(packed []byte) (availability.Quantity, error) {
 	u, _, err := unpackSealed(packed)

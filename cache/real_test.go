@@ -25,8 +25,8 @@ func realURL(t *testing.T, name string) string {
 	return url
 }
 
-// TestShortMemoryStopsACommitBeforeItWrites gives Redis less memory than it has in use. A commit that begins with a
-// deletion is then written as a whole, any other not at all.
+// TestShortMemoryStopsACommitBeforeItWrites gives Redis less memory than it has in use. A commit that deletes anything, which
+// it begins with, is then written as a whole, any other not at all.
 func TestShortMemoryStopsACommitBeforeItWrites(t *testing.T) {
 	url := realURL(t, "redis")
 	if url == "" {
@@ -44,14 +44,14 @@ func TestShortMemoryStopsACommitBeforeItWrites(t *testing.T) {
 		}
 	}
 	short("1")
-	commit := full(*c.next(stocked("z", long("L1"))))
+	commit := *c.next(stocked("z", long("L1")))
 	if err := s.Commit(ctx, number, &commit); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "OOM") {
 		t.Errorf("a commit: %v", err)
 	}
 	if !reflect.DeepEqual(dump(t, s), before) {
 		t.Error("a commit that was refused has written")
 	}
-	slices.Reverse(commit.Stocks) // now it begins with the SKU that is replaced
+	commit = full(commit) // now it begins with the SKU that is replaced
 	err := s.Commit(t.Context(), number, &commit)
 	short("0")
 	if err != nil {

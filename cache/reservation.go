@@ -37,9 +37,9 @@ var errorCodes = []string{
 
 const errorCodeText = 15
 
-// packReservation fails on a line without a place and on an outcome that is none.
-func packReservation(r *availability.Reservation, n *namer) ([]byte, error) {
-	b := append(make([]byte, 0, listpackBytes), format<<4)
+// packReservation returns the reservation, in the room of b, which is empty. It fails on a line without a place and on an outcome that is none.
+func packReservation(b []byte, r *availability.Reservation, n *namer) ([]byte, error) {
+	b = append(b, format<<4)
 	b = binary.AppendUvarint(b, uint64(len(r.Lines)))
 	b = binary.AppendUvarint(b, uint64(len(r.Requests)))
 	for _, l := range r.Lines {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -240,7 +239,7 @@ func (x *Restore) commit(ctx context.Context, c *availability.Commit) error {
 	if len(names.names)+len(w.names.added) == 0 {
 		// Names without a checkpoint are what stops an owner: there are some from the first commit on.
 		id := w.names.id(kindPool, "0")
-		w.op("HSET", x.keys.names(), []any{strconv.Itoa(int(id)), w.names.added[id]})
+		w.add(typeHash, w.say(x.keys.names()), []part{w.number(int64(id)), w.say(w.names.added[id])})
 	}
 	keys, args := w.call()
 	keys[0] = x.keys.restore()

@@ -12,10 +12,10 @@ const argsMax = 800
 
 // commitScript writes one commit.
 //
-//	KEYS  checkpoint, names, then those that operations name: hashes, sets, sorted sets, strings, and such as are deleted
+//	KEYS  checkpoint, names, then one for each operation: keys to delete, hashes, sets, sorted sets, strings
 //	ARGV  commit id expected ('': no checkpoint), commit id to write, mark of the names expected ('': no checkpoint),
-//	      checkpoint to write, count of hashes, of sets, of sorted sets, of strings, then operations: command, number of
-//	      its key, count of its arguments, the arguments
+//	      checkpoint to write, count of keys to delete, of hashes, of sets, of sorted sets, of strings, then for each key
+//	      but those to delete: count of arguments, below zero if they are to be removed; the arguments
 //
 // The proof that a commit is stored as a whole, once, and only on top of what it builds on: Redis runs the script alone.
 // It writes nothing unless the checkpoint is the expected one, and nothing that can fail is left when it begins to
@@ -32,19 +32,33 @@ if id == ARGV[2] then return 'landed' end
 if id ~= ARGV[1] then return 'fenced' end
 if string.sub(head, 17) ~= ARGV[3] then return 'names' end
 if redis.call('HLEN', KEYS[2]) > 0 and id == '' then return 'leftover' end
-` + mayWrite + `local k = 3
-for type, command in ipairs({'HLEN', 'SCARD', 'ZCARD', 'STRLEN'}) do
-  for _ = 1, tonumber(ARGV[4 + type]) do
-    local length = redis.pcall(command, KEYS[k])
+` + mayWrite + `local call, pcall = redis.call, redis.pcall
+local first = 3 + ARGV[5]
+local types = {{'HLEN', 'HSET', 'HDEL'}, {'SCARD', 'SADD', 'SREM'}, {'ZCARD', 'ZADD', 'ZREM'}, {'STRLEN', 'APPEND'}}
+local k = first
+for t, commands in ipairs(types) do
+  for _ = 1, tonumber(ARGV[5 + t]) do
+    local length = pcall(commands[1], KEYS[k])
     if not tonumber(length) then return redis.error_reply(length.err .. ': ' .. KEYS[k]) end
     k = k + 1
   end
 end
-local i, last = 9, #ARGV
-while i < last do
-  local to = i + 2 + ARGV[i + 2]
-  redis.call(ARGV[i], KEYS[tonumber(ARGV[i + 1])], unpack(ARGV, i + 3, to))
-  i = to + 1
+for d = 3, first - 1 do call('DEL', KEYS[d]) end
+local i = 10
+k = first
+for t, commands in ipairs(types) do
+  local add, remove = commands[2], commands[3]
+  for _ = 1, tonumber(ARGV[5 + t]) do
+    local n = tonumber(ARGV[i])
+    if n > 0 then
+      call(add, KEYS[k], unpack(ARGV, i + 1, i + n))
+      i = i + n + 1
+    else
+      call(remove, KEYS[k], unpack(ARGV, i + 1, i - n))
+      i = i - n + 1
+    end
+    k = k + 1
+  end
 end
 redis.call('SET', KEYS[1], ARGV[4])
 return 'written'

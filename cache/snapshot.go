@@ -204,23 +204,23 @@ func (w *SnapshotWriter) part(d *availability.StockData) error {
 	b = appendSigned(append(b, bit(!d.Exists, 0)), d.GraphVersion)
 	b = binary.AppendUvarint(b, uint64(len(d.Cells)))
 	for i := range d.Cells {
-		packed, lists := packCell(&d.Cells[i])
+		packed, lists := packCell(nil, &d.Cells[i])
 		b = binary.AppendUvarint(b, uint64(w.names.id(kindLocation, string(d.Cells[i].Location))))
 		b = appendText(appendText(b, string(packed)), string(lists))
 	}
 	b = binary.AppendUvarint(b, uint64(len(d.Pools)))
 	for i := range d.Pools {
-		packed, lists := packPool(&d.Pools[i].Pool)
+		packed, lists := packPool(nil, &d.Pools[i].Pool)
 		b = appendText(appendText(appendSigned(b, int64(d.Pools[i].Number)), string(packed)), string(lists))
 	}
 	b = binary.AppendUvarint(b, uint64(len(d.Demand)))
 	for _, q := range d.Demand {
 		b = binary.AppendUvarint(b, uint64(w.names.id(kindGroup, string(q.Group))))
-		b = appendText(b, string(packDemand(q.Quantity)))
+		b = appendText(b, string(packDemand(nil, q.Quantity)))
 	}
 	b = binary.AppendUvarint(b, uint64(len(d.Reservations)))
 	for _, r := range d.Reservations {
-		packed, err := packReservation(r.Reservation, &w.names)
+		packed, err := packReservation(nil, r.Reservation, &w.names)
 		if err != nil {
 			return fmt.Errorf("reservation %q: %w", r.ID, err)
 		}

@@ -9,22 +9,42 @@ import (
 	"onhand/processor/availability"
 )
 
-// write collects the operations of a commit, each on one key.
+// write collects the operations of a commit, each on one key. All that they say is put in one text first: a commit of 4,000
+// records has 20,000 arguments.
 type write struct {
 	layout  keys
 	names   namer
 	listed  func(availability.SKU) bool // whether the SKU may have a sibling key
 	c       *availability.Commit
-	ops     []operation
+	text    []byte
+	ops     [keyTypes][]operation
+	args    []part   // of the operations, one after the other
 	due     []string // members changed, in order
 	changes map[string]dueChange
 	lists   []availability.SKU // that get a sibling key
+	fields  fields             // of the SKU under way
+	packed  []byte             // the value under way
 }
 
+// The types of keys, in the order in which the script gets them. A key that is deleted may be of any.
+const (
+	typeDeleted = iota
+	typeHash
+	typeSet
+	typeSortedSet
+	typeString
+	keyTypes
+)
+
+// operation is an addition to a key or a removal from it, or its deletion.
 type operation struct {
-	command, key string
-	args         []any
+	key      part
+	remove   bool
+	from, to int // its arguments
 }
+
+// part is where something stands in the text of a write.
+type part struct{ from, to int }
 
 type dueChange struct {
 	at    availability.Instant
@@ -33,7 +53,10 @@ type dueChange struct {
 
 // pack turns a commit into operations. It fails, before anything is written, on what the layout cannot hold.
 func pack(k keys, names *dictionary, listed func(availability.SKU) bool, c *availability.Commit) (*write, error) {
-	w := &write{layout: k, names: namer{dictionary: names}, listed: listed, c: c, ops: make([]operation, 0, 2*len(c.Stocks)+8)}
+	w := &write{layout: k, names: namer{dictionary: names}, listed: listed, c: c, packed: make([]byte, 0, 4*listpackBytes)}
+	w.text = make([]byte, 0, 256*len(c.Stocks)+1024)
+	w.args = make([]part, 0, 8*len(c.Stocks)+64)
+	w.ops[typeHash] = make([]operation, 0, 2*len(c.Stocks)+8)
 	for i := range c.Stocks {
 		if err := w.stock(&c.Stocks[i]); err != nil {
 			return nil, fmt.Errorf("SKU %q: %w", c.Stocks[i].SKU, err)
@@ -43,49 +66,81 @@ func pack(k keys, names *dictionary, listed func(availability.SKU) bool, c *avai
 	w.ids()
 	w.owed()
 	w.graphs()
-	var added []any
+	var added []part
 	for i, name := range w.names.added {
 		if len(name) < 2 {
 			return nil, errors.New("a location or group without a name")
 		}
-		added = append(added, strconv.Itoa(len(names.names)+i), name)
+		added = append(added, w.number(int64(len(names.names)+i)), w.say(name))
 	}
-	w.op("HSET", k.names(), added)
+	w.add(typeHash, w.say(k.names()), added)
 	return w, nil
 }
 
-// op adds an operation, in several parts if it has many arguments. A command but DEL does nothing without any.
-func (w *write) op(command, key string, args []any) {
-	if command == "DEL" {
-		w.ops = append(w.ops, operation{command: command, key: key})
-		return
+// since is the part of the text from there to its end.
+func (w *write) since(from int) part { return part{from, len(w.text)} }
+
+func (w *write) say(s string) part {
+	from := len(w.text)
+	w.text = append(w.text, s...)
+	return w.since(from)
+}
+
+func (w *write) sayBytes(b []byte) part {
+	from := len(w.text)
+	w.text = append(w.text, b...)
+	return w.since(from)
+}
+
+func (w *write) number(n int64) part {
+	from := len(w.text)
+	w.text = strconv.AppendInt(w.text, n, 10)
+	return w.since(from)
+}
+
+// field is the name of a field: a number, after a letter unless that is 0.
+func (w *write) field(letter byte, n uint64) part {
+	from := len(w.text)
+	if letter != 0 {
+		w.text = append(w.text, letter)
 	}
+	w.text = strconv.AppendUint(w.text, n, 10)
+	return w.since(from)
+}
+
+// keyOf is a key of a SKU.
+func (w *write) keyOf(kind string, sku availability.SKU) part {
+	from := len(w.text)
+	w.text = append(append(append(w.text, w.layout.prefix...), kind...), sku...)
+	return w.since(from)
+}
+
+// add puts arguments into a key, remove takes them out; several times if they are many, and not at all if there are none.
+func (w *write) add(keyType int, key part, args []part)    { w.op(keyType, key, args, false) }
+func (w *write) remove(keyType int, key part, args []part) { w.op(keyType, key, args, true) }
+func (w *write) delete(key part) {
+	w.ops[typeDeleted] = append(w.ops[typeDeleted], operation{key: key})
+}
+
+func (w *write) op(keyType int, key part, args []part, remove bool) {
 	for len(args) > 0 {
 		n := min(len(args), argsMax)
-		w.ops = append(w.ops, operation{command, key, args[:n]})
+		from := len(w.args)
+		w.args = append(w.args, args[:n]...)
+		w.ops[keyType] = append(w.ops[keyType], operation{key, remove, from, len(w.args)})
 		args = args[n:]
 	}
 }
 
-// keyTypes is the order of the keys by the type that a command needs.
-var keyTypes = map[string]int{"HSET": 0, "HDEL": 0, "SADD": 1, "SREM": 1, "ZADD": 2, "ZREM": 2, "APPEND": 3, "DEL": 4}
-
 // call returns the keys and arguments of the commit script.
 func (w *write) call() (names []string, args []any) {
-	names = append(make([]string, 0, 2+len(w.ops)), w.layout.checkpoint(), w.layout.names())
-	numbers := make(map[string]int, 2+len(w.ops))
-	numbers[names[0]], numbers[names[1]] = 1, 2
-	var counts [5]int
-	for t := range counts {
-		before := len(names)
-		for i := range w.ops {
-			if op := &w.ops[i]; keyTypes[op.command] == t && numbers[op.key] == 0 {
-				names = append(names, op.key)
-				numbers[op.key] = len(names)
-			}
-		}
-		counts[t] = len(names) - before
+	said := string(w.text)
+	of := func(p part) string { return said[p.from:p.to] }
+	keys, numbers := 2, 9
+	for t := range w.ops {
+		keys += len(w.ops[t])
 	}
+	names = append(make([]string, 0, keys), w.layout.checkpoint(), w.layout.names())
 	expect, before := "", ""
 	if w.c.Expect != (availability.CommitID{}) {
 		expect, before = string(w.c.Expect[:]), string(w.names.mark.append(nil))
@@ -94,119 +149,155 @@ func (w *write) call() (names []string, args []any) {
 	for _, name := range w.names.added {
 		after = after.next(name)
 	}
-	n := 8
-	for i := range w.ops {
-		n += 3 + len(w.ops[i].args)
+	args = append(make([]any, 0, numbers+keys+len(w.args)), expect, w.c.Checkpoint.CommitID[:], before, packCheckpoint(&w.c.Checkpoint, after))
+	for t := range w.ops {
+		args = append(args, len(w.ops[t]))
 	}
-	args = append(make([]any, 0, n), expect, w.c.Checkpoint.CommitID[:], before, packCheckpoint(&w.c.Checkpoint, after), counts[0], counts[1], counts[2], counts[3])
-	for _, op := range w.ops {
-		args = append(append(args, op.command, numbers[op.key], len(op.args)), op.args...)
+	values := make([]string, len(w.args)) // an argument is a pointer into it, which is no memory of its own
+	for t := range w.ops {
+		for _, op := range w.ops[t] {
+			names = append(names, of(op.key))
+			if t == typeDeleted {
+				continue
+			}
+			n := op.to - op.from
+			if op.remove {
+				n = -n
+			}
+			args = append(args, n)
+			for i := op.from; i < op.to; i++ {
+				values[i] = of(w.args[i])
+				args = append(args, &values[i])
+			}
+		}
 	}
 	return names, args
 }
 
 func (w *write) stock(d *availability.StockData) error {
-	stock, lists := w.layout.stock(d.SKU), w.layout.lists(d.SKU)
 	if d.SKU == "" {
 		return errors.New("it has no name")
 	}
+	stock, listed := w.keyOf(keyStock, d.SKU), w.listed(d.SKU)
+	f := &w.fields
+	f.reset(d.Replace)
 	if d.Replace {
-		w.op("DEL", stock, nil)
-		w.op("DEL", lists, nil)
+		w.delete(stock)
+		w.delete(w.keyOf(keyLists, d.SKU))
 	}
 	if !d.Exists {
-		w.op("HSET", w.layout.shard(shardOf(d.SKU)), []any{string(d.SKU), ""})
+		w.add(typeHash, w.say(w.layout.shard(shardOf(d.SKU))), []part{w.say(string(d.SKU)), {}})
 	}
-	f := fields{replace: d.Replace}
 	if d.Replace || !d.Exists {
-		f.set = append(f.set, fieldGraphVersion, strconv.FormatInt(d.GraphVersion, 10))
+		f.set = append(f.set, w.say(fieldGraphVersion), w.number(d.GraphVersion))
 	}
-	for i := range d.Cells {
-		c := &d.Cells[i]
-		if emptyCell(c) {
-			if id, ok := w.names.known(kindLocation, string(c.Location)); ok {
-				f.drop(cellField(id))
-			}
-			continue
-		}
-		packed, listed := packCell(c)
-		f.put(cellField(w.names.id(kindLocation, string(c.Location))), packed, listed)
-	}
-	for i := range d.Pools {
-		p := &d.Pools[i]
-		field := poolField(p.Number)
-		if emptyPool(&p.Pool) {
-			f.drop(field)
-			continue
-		}
-		w.names.id(kindPool, field[1:])
-		packed, listed := packPool(&p.Pool)
-		f.put(field, packed, listed)
-	}
-	for _, q := range d.Demand {
-		if q.Quantity == 0 {
-			if id, ok := w.names.known(kindGroup, string(q.Group)); ok {
-				f.drop(demandField(id))
-			}
-			continue
-		}
-		f.put(demandField(w.names.id(kindGroup, string(q.Group))), packDemand(q.Quantity), nil)
-	}
-	w.op("HDEL", stock, f.gone)
-	w.op("HSET", stock, f.set)
-	if w.listed(d.SKU) {
-		w.op("HDEL", lists, f.listsGone)
+	w.cells(d.Cells)
+	w.pools(d.Pools)
+	w.demand(d.Demand)
+	w.remove(typeHash, stock, f.gone)
+	w.add(typeHash, stock, f.set)
+	if listed {
+		w.remove(typeHash, w.keyOf(keyLists, d.SKU), f.listsGone)
 	}
 	if len(f.lists) > 0 {
-		w.op("HSET", lists, f.lists)
+		w.add(typeHash, w.keyOf(keyLists, d.SKU), f.lists)
 		w.lists = append(w.lists, d.SKU)
 	}
 	return w.reservations(d)
 }
 
-// fields are the changes of a SKU's hash and of its sibling.
-type fields struct {
-	replace                     bool
-	set, gone, lists, listsGone []any
+func (w *write) cells(cells []availability.Cell) {
+	for i := range cells {
+		c := &cells[i]
+		if emptyCell(c) {
+			if id, ok := w.names.known(kindLocation, string(c.Location)); ok {
+				w.fields.drop(w.field(0, uint64(id)), true)
+			}
+			continue
+		}
+		packed, lists := packCell(w.packed[:0], c)
+		w.put(w.field(0, uint64(w.names.id(kindLocation, string(c.Location)))), packed, lists, true)
+	}
 }
 
-func (f *fields) put(field string, packed, lists []byte) {
-	f.set = append(f.set, field, packed)
+func (w *write) pools(pools []availability.PoolData) {
+	for i := range pools {
+		p := &pools[i]
+		field := w.field(fieldPool, uint64(p.Number))
+		if emptyPool(&p.Pool) {
+			w.fields.drop(field, true)
+			continue
+		}
+		w.names.id(kindPool, strconv.Itoa(int(p.Number)))
+		packed, lists := packPool(w.packed[:0], &p.Pool)
+		w.put(field, packed, lists, true)
+	}
+}
+
+func (w *write) demand(demand []availability.DemandData) {
+	for _, q := range demand {
+		if q.Quantity == 0 {
+			if id, ok := w.names.known(kindGroup, string(q.Group)); ok {
+				w.fields.drop(w.field(fieldDemand, uint64(id)), false)
+			}
+			continue
+		}
+		w.put(w.field(fieldDemand, uint64(w.names.id(kindGroup, string(q.Group)))), packDemand(w.packed[:0], q.Quantity), nil, false)
+	}
+}
+
+// put sets a field, and its lists in the sibling key where that may have some.
+func (w *write) put(field part, packed, lists []byte, mayList bool) {
+	f := &w.fields
+	f.set = append(f.set, field, w.sayBytes(packed))
 	if lists != nil {
-		f.lists = append(f.lists, field, lists)
-	} else if !f.replace && field[0] != fieldDemand {
+		f.lists = append(f.lists, field, w.sayBytes(lists))
+	} else if mayList && !f.replace {
 		f.listsGone = append(f.listsGone, field)
 	}
 }
 
-func (f *fields) drop(field string) {
+// fields are the changes of a SKU's hash and of its sibling.
+type fields struct {
+	replace                     bool
+	set, gone, lists, listsGone []part
+}
+
+func (f *fields) reset(replace bool) {
+	*f = fields{replace, f.set[:0], f.gone[:0], f.lists[:0], f.listsGone[:0]}
+}
+
+func (f *fields) drop(field part, mayList bool) {
 	if f.replace {
 		return
 	}
 	f.gone = append(f.gone, field)
-	if field[0] != fieldDemand {
+	if mayList {
 		f.listsGone = append(f.listsGone, field)
 	}
 }
 
 func (w *write) reservations(d *availability.StockData) error {
-	key := w.layout.reservations(d.SKU)
-	var set, gone []any
+	w.fields.reset(false)
+	f := &w.fields
 	for i := range d.Reservations {
 		r := &d.Reservations[i]
 		w.changeDue(d.SKU, r)
 		if r.Reservation == nil {
-			gone = append(gone, r.ID)
+			f.gone = append(f.gone, w.say(r.ID))
 			continue
 		}
-		packed, err := packReservation(r.Reservation, &w.names)
+		packed, err := packReservation(w.packed[:0], r.Reservation, &w.names)
 		if err != nil {
 			return fmt.Errorf("reservation %q: %w", r.ID, err)
 		}
-		set = append(set, r.ID, packed)
+		f.set = append(f.set, w.say(r.ID), w.sayBytes(packed))
 	}
-	w.op("HDEL", key, gone)
-	w.op("HSET", key, set)
+	if len(f.gone)+len(f.set) > 0 {
+		key := w.keyOf(keyReservations, d.SKU)
+		w.remove(typeHash, key, f.gone)
+		w.add(typeHash, key, f.set)
+	}
 	for _, f := range d.FuturesDue {
 		w.noteDue(dueMember(&availability.Due{At: f.At, SKU: d.SKU, Location: f.Location}), dueChange{f.At, !f.Removed})
 	}
@@ -244,60 +335,65 @@ func (w *write) noteDue(member string, change dueChange) {
 }
 
 func (w *write) flushDue() {
-	var added, removed []any
+	var added, removed []part
 	for _, member := range w.due {
 		if change := w.changes[member]; change.added {
-			added = append(added, strconv.FormatInt(int64(change.at), 10), member)
+			added = append(added, w.number(int64(change.at)), w.say(member))
 		} else {
-			removed = append(removed, member)
+			removed = append(removed, w.say(member))
 		}
 	}
-	w.op("ZREM", w.layout.due(), removed)
-	w.op("ZADD", w.layout.due(), added)
+	key := w.say(w.layout.due())
+	w.remove(typeSortedSet, key, removed)
+	w.add(typeSortedSet, key, added)
 }
 
 func (w *write) ids() {
 	dropped := make(map[int64]bool, len(w.c.DropIDs))
-	var gone, kept []any
+	var gone, kept []part
 	for _, n := range w.c.DropIDs {
 		dropped[n] = true
-		gone = append(gone, strconv.FormatInt(n, 10))
-		w.op("DEL", w.layout.bucket(n), nil)
+		gone = append(gone, w.number(n))
+		w.delete(w.say(w.layout.bucket(n)))
 	}
 	for _, b := range w.c.IDs {
 		if dropped[b.Bucket] || len(b.IDs) == 0 {
 			continue
 		}
-		packed := make([]byte, 0, 8*len(b.IDs))
+		from := len(w.text)
 		for _, id := range b.IDs {
-			packed = binary.LittleEndian.AppendUint64(packed, id)
+			w.text = binary.LittleEndian.AppendUint64(w.text, id)
 		}
-		kept = append(kept, strconv.FormatInt(b.Bucket, 10))
-		w.op("APPEND", w.layout.bucket(b.Bucket), []any{packed})
+		packed := w.since(from)
+		kept = append(kept, w.number(b.Bucket))
+		w.add(typeString, w.say(w.layout.bucket(b.Bucket)), []part{packed})
 	}
-	w.op("SREM", w.layout.buckets(), gone)
-	w.op("SADD", w.layout.buckets(), kept)
+	key := w.say(w.layout.buckets())
+	w.remove(typeSet, key, gone)
+	w.add(typeSet, key, kept)
 }
 
 func (w *write) owed() {
+	key := w.say(w.layout.owed())
 	if w.c.OwedCleared {
-		w.op("DEL", w.layout.owed(), nil)
+		w.delete(key)
 	}
-	var skus []any
+	var skus []part
 	for _, sku := range w.c.OwedAdded {
-		skus = append(skus, string(sku))
+		skus = append(skus, w.say(string(sku)))
 	}
-	w.op("SADD", w.layout.owed(), skus)
+	w.add(typeSet, key, skus)
 }
 
 func (w *write) graphs() {
-	var set, gone []any
+	var kept, gone []part
 	for _, g := range w.c.Graphs {
-		set = append(set, strconv.FormatInt(g.Version, 10), packGraph(g.Bytes))
+		kept = append(kept, w.number(g.Version), w.sayBytes(packGraph(g.Bytes)))
 	}
 	for _, version := range w.c.DropGraphs {
-		gone = append(gone, strconv.FormatInt(version, 10))
+		gone = append(gone, w.number(version))
 	}
-	w.op("HSET", w.layout.graphs(), set)
-	w.op("HDEL", w.layout.graphs(), gone)
+	key := w.say(w.layout.graphs())
+	w.add(typeHash, key, kept)
+	w.remove(typeHash, key, gone)
 }
