@@ -269,3 +269,58 @@ func ringOfPromises(tb testing.TB, demanded int) (*Folder, *Stock) {
 	}
 	return f, s
 }
+
+// BenchmarkCountInPools is BenchmarkCount where each location is in three of twelve groups, which makes 220 pools of 5,000
+// locations, and all groups have promised something: little of what there is, or nine tenths.
+func BenchmarkCountInPools(b *testing.B) {
+	for _, n := range benchLocations {
+		for _, tenths := range []Quantity{0, 9} {
+			b.Run(fmt.Sprintf("locations=%d/promised=%d0%%", n, tenths), func(b *testing.B) {
+				f, s := benchStock(b, scatteredGraph(b, n))
+				for _, g := range s.graph.groups {
+					s.promise(g.ID, max(Unit, Quantity(n)*100*Unit/12*tenths/10))
+				}
+				f.Finish(s, nil)
+				d := Delta{SKU: "sku", Location: "store-0007", HasOnHand: true, EffectiveAt: 2, At: 2}
+				var changes []Change
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					d.OnHand = Quantity(100+i%2) * Unit
+					d.EffectiveAt++
+					f.Delta(s, &d, i)
+					if changes, _, _ = f.Finish(s, changes[:0]); i > 0 && len(changes) < 4 {
+						b.Fatalf("%d changes", len(changes))
+					}
+				}
+			})
+		}
+	}
+}
+
+// scatteredGraph has n locations, each in another three of twelve groups than its neighbours.
+func scatteredGraph(tb testing.TB, n int) *Graph {
+	spec := GraphSpec{Version: 1}
+	for i := range 12 {
+		spec.Groups = append(spec.Groups, GroupSpec{ID: GroupID(fmt.Sprintf("region-%02d", i)), Enabled: true, Sync: true})
+	}
+	var threes [][3]int
+	for a := range 12 {
+		for b := range a {
+			for c := range b {
+				threes = append(threes, [3]int{a, b, c})
+			}
+		}
+	}
+	for i := range n {
+		id := LocationID(fmt.Sprintf("store-%04d", i))
+		spec.Locations = append(spec.Locations, LocationSpec{ID: id, Inventory: true, Sync: true, Since: 1})
+		for _, g := range threes[i*89%len(threes)] {
+			spec.Groups[g].Locations = append(spec.Groups[g].Locations, id)
+		}
+	}
+	g, err := spec.Compile()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return g
+}

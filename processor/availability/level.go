@@ -124,16 +124,6 @@ func (s *Stock) whole(group int32) (n sums, futures []Future, effectiveAt Instan
 	return n, futures, effectiveAt
 }
 
-// expects says whether any pool of a component has other stock to order than to fulfil.
-func (s *Stock) expects(part int32) bool {
-	for _, number := range s.graph.parts[part].pools {
-		if n := s.sumsOf(number); n.ato != n.atf {
-			return true
-		}
-	}
-	return false
-}
-
 // demanded says whether any group of the component has promised anything.
 func (f *Folder) demanded(s *Stock, part int32) bool {
 	for _, d := range s.demand {
@@ -148,8 +138,7 @@ func (f *Folder) demanded(s *Stock, part int32) bool {
 // until the stock changes.
 func (f *Folder) opened(s *Stock, part int32) (order, fulfill *promises) {
 	if f.openStock != s || f.openPart != part {
-		f.order.open(s, part, false)
-		if f.openFutures = s.expects(part); f.openFutures {
+		if f.openFutures = f.order.open(s, part, false); f.openFutures {
 			f.fulfill.open(s, part, true)
 		}
 		f.openStock, f.openPart = s, part

@@ -263,15 +263,16 @@ func (s *Stock) weigh(c *Cell) *Cell {
 	return c
 }
 
-// sumsOf returns the numbers of a pool, which for a pool of one location are those of its cell.
-func (s *Stock) sumsOf(pool int32) sums {
+// freeOf returns what a pool has free to fulfil and to order, which for a pool of one location is what its cell has.
+func (s *Stock) freeOf(pool int32) (atf, ato Quantity) {
 	if int(pool) < len(s.pools) {
-		return s.pools[pool].sums()
+		return s.pools[pool].ATF, s.pools[pool].ATO
 	}
 	if c := s.peek(s.graph.pools[pool].locations[0]); c != nil {
-		return c.sums()
+		n := c.sums()
+		return n.atf, n.ato
 	}
-	return sums{}
+	return 0, 0
 }
 
 // settle carries a cell's change into its pool. The cell's sums and futures before the change come with it.
