@@ -1,16 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // damage makes the first cell of every SKU whose name begins so unreadable, and returns the keys of their balances.
@@ -109,93 +103,4 @@ func TestAStoreThatIsDamagedAsAWholeStopsItsTasks(t *testing.T) {
 			return strings.Contains(body, "SKUs that cannot be read") && strings.Contains(body, "runbook: CorruptState")
 		})
 	})
-}
-
-// TestNeighboursAreLeftAlone has keys and topics of others in the same Redis and Kafka, some with names much like ours, and
-// finds them as they were after everything was done that a namespace sees in its life.
-func TestNeighboursAreLeftAlone(t *testing.T) {
-	onStages(t, func(s *stage) {
-		client := s.balances()
-		foreign := map[string]string{
-			s.namespace: "1", s.namespace + ":x": "2", "{" + s.namespace + "x:0}:c": "3", "{" + s.namespace + "}:c": "4", "x{" + s.namespace + ":0}c": "5", "other-" + s.namespace: "6",
-		}
-		for key, value := range foreign {
-			if err := client.Set(s.Context(), key, value, 0).Err(); err != nil {
-				s.Fatal(err)
-			}
-			s.Cleanup(func() { client.Del(s.Context(), key) })
-		}
-		kafka, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.brokers, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-		if err != nil {
-			s.Fatal(err)
-		}
-		defer kafka.Close()
-		admin := kadm.NewClient(kafka)
-		neighbours := []string{s.namespace + "x.stock-deltas", s.namespace + ".stock-deltas.backup", "x." + s.namespace + ".dead-letters"}
-		if _, err := admin.CreateTopics(s.Context(), 1, -1, nil, neighbours...); err != nil {
-			s.Fatal(err)
-		}
-		defer func() { _, _ = admin.DeleteTopics(s.Context(), neighbours...) }()
-		for _, topic := range neighbours {
-			if err := kafka.ProduceSync(s.Context(), &kgo.Record{Topic: topic, Value: []byte("theirs")}).FirstErr(); err != nil {
-				s.Fatal(err)
-			}
-		}
-		configs := func() string {
-			found, err := admin.DescribeTopicConfigs(s.Context(), neighbours...)
-			if err != nil {
-				s.Fatal(err)
-			}
-			texts := make(map[string]string)
-			for _, c := range found {
-				for _, setting := range c.Configs {
-					texts[c.Name+" "+setting.Key] = setting.MaybeValue()
-				}
-			}
-			text, err := json.Marshal(texts)
-			if err != nil {
-				s.Fatal(err)
-			}
-			return string(text)
-		}
-		before := configs()
-
-		s.live()
-
-		for key, value := range maps.All(foreign) {
-			if have, err := client.Get(s.Context(), key).Result(); err != nil || have != value {
-				s.Errorf("%s is %q (%v), want %q", key, have, err, value)
-			}
-		}
-		if after := configs(); after != before {
-			s.Errorf("settings were\n%s\nand are\n%s", before, after)
-		}
-		ends, err := admin.ListEndOffsets(s.Context(), neighbours...)
-		if err != nil {
-			s.Fatal(err)
-		}
-		for _, topic := range neighbours {
-			if end, ok := ends.Lookup(topic, 0); !ok || end.Offset != 1 {
-				s.Errorf("%s ends at %d, want 1", topic, end.Offset)
-			}
-		}
-	})
-}
-
-// live is the life of a namespace: it is set up, works, is audited and repaired, and its dead letters are put back.
-func (s *stage) live() {
-	s.Helper()
-	s.setUp()
-	s.publishGraph(testGraph)
-	processor, _ := s.startProcessor()
-	s.must("import", writeFile(s.T, "feed.ndjson", storyFeed))
-	s.must("reserve", "SHIRT", "1", "--group", "EAST", "--expires-in", "1s", "--wait-level")
-	s.must("topics", "apply")
-	s.must("graph", "publish", writeFile(s.T, "graph.yaml", strings.Replace(testGraph, "New Jersey", time.Now().String(), 1)), "--wait-swept")
-	s.must("audit")
-	s.must("dlq", "replay", "--all")
-	s.status(1) // the expiry leaves the marker of its transaction
-	if code := processor.end(); code != 0 {
-		s.Errorf("the processor ends with %d", code)
-	}
 }
