@@ -111,3 +111,19 @@ func precise(w *world, now time.Time) *kgo.Record {
 	r.Value[4] = fourDigits
 	return r
 }
+
+// TestAnEventAfterPoisonIsAnswered has poison of either input and good records behind it in one batch: these are folded as what
+// they are.
+func TestAnEventAfterPoisonIsAnswered(t *testing.T) {
+	w, _ := newForgetful(t)
+	good, event := w.adjust("a1", "SKU-0", "L00", 5), w.reserve("r1", "SKU-0", location("L00"), 2)
+	badDelta, badEvent := *good, *event
+	badDelta.Value, badEvent.Value = []byte("no avro"), []byte("no avro")
+	w.send(&badDelta, good, &badEvent, event)
+	w.start("a")
+	w.settled()
+	w.check()
+	if l := w.published()["L00/SKU-0"].level; l.OnHand != 5*availability.Unit || l.Reserved != 2*availability.Unit {
+		t.Errorf("%s on hand, %s reserved, want 5 and 2", l.OnHand, l.Reserved)
+	}
+}

@@ -23,6 +23,7 @@ type batch struct {
 	deltas   []availability.Delta
 	events   []availability.ReservationEvent
 	tells    []topics.Instruction
+	answers  []answer // to events, by number
 
 	touched []*held            // in the order of first touch
 	owed    []availability.SKU // published whatever has changed
@@ -39,6 +40,7 @@ type batch struct {
 	chunks  [][]kgo.Record
 	used    int           // records of the chunks
 	outputs []*kgo.Record // room for the list of them
+	changes []availability.Change
 }
 
 // outputsChunk is how many records are made room for at once.
@@ -60,9 +62,44 @@ type entry struct {
 	tell    int32 // index in tells, or -1
 	event   int32 // index in events, or -1
 	forward int32 // partition that the record belongs to, or -1
+	next    int32 // the next of its SKU, once they are arranged; -1: none
 	refusal *topics.Refusal
 	held    *held // the SKU of delta, event or instruction, once it is loaded
 	silent  bool  // stands in dead-letters or was sent on already: nothing to do
+}
+
+// answer is what the result of an event needs of the order of the records: its place among the outputs, and the next offset
+// of the deltas when it was met.
+type answer struct {
+	record *kgo.Record
+	after  int64
+}
+
+// enter makes the SKU one that the batch touches.
+func (b *batch) enter(h *held) *held {
+	if !h.entered {
+		h.entered, h.first, h.last = true, -1, -1
+		b.touched = append(b.touched, h)
+	}
+	return h
+}
+
+// touch adds an entry to those of its SKU.
+func (b *batch) touch(h *held, i int32) {
+	if b.enter(h); h.last < 0 {
+		h.first = i
+	} else {
+		b.entries[h.last].next = i
+	}
+	h.last, b.entries[i].next = i, -1
+}
+
+// leave returns the first of the SKU's entries, -1 if there is none, and whether all its levels are to be published. The
+// next batch may touch it.
+func (h *held) leave() (first int32, everything bool) {
+	first, everything = h.first, h.everything
+	h.entered, h.everything = false, false
+	return first, everything
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -73,7 +110,7 @@ func newBatch(reader *topics.Reader) *batch {
 		b.reader, b.readerOf = reader.Clone(), reader
 	}
 	b.records, b.entries, b.deltas, b.events = b.records[:0], b.entries[:0], b.deltas[:0], b.events[:0]
-	b.tells = b.tells[:0]
+	b.tells, b.answers = b.tells[:0], b.answers[:0]
 	b.touched, b.owed, b.adopts, b.whole, b.aside = b.touched[:0], nil, nil, nil, nil
 	b.swept, b.sweeps, b.expired, b.idle = nil, false, nil, nil
 	return b
@@ -93,6 +130,7 @@ func (b *batch) release() {
 	clear(b.deltas)
 	clear(b.events)
 	clear(b.tells)
+	clear(b.answers)
 	batches.Put(b)
 }
 

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type claimed struct {
 	committed [availability.Inputs]int64 // k: the offsets committed in Kafka; where there are none, those of the checkpoint
 	witness   *Metadata                  // beside them; nil: nothing committed
+	joins     []joined                   // what both witnesses tell
 	unsure    bool                       // of an input that has been folded nothing is committed
 	results   int64                      // high watermark of reservation-results, asked for after k
 	dead      int64                      // the same of dead-letters
@@ -174,7 +176,7 @@ func (t *task) compare(ctx context.Context, c *availability.Checkpoint, committe
 	if err != nil {
 		return claimed{}, err
 	}
-	var found claimed
+	found := claimed{joins: joinedOf(committed, [availability.Inputs]int64{starts[t.shared.names.StockDeltas], starts[t.shared.names.ReservationEvents]})}
 	for input := range committed {
 		if m := committed[input].metadata; m != nil && (found.witness == nil || m.Epoch > found.witness.Epoch) {
 			found.witness = m
@@ -258,6 +260,10 @@ func (t *task) build(ctx context.Context, c availability.Checkpoint, before avai
 	t.committer = writes
 	t.mu.Unlock()
 	newest := t.shared.graphs.newest.Load()
+	t.joins, t.witnessed = t.claim.joins, math.MaxInt64
+	if t.claim.witness != nil {
+		t.witnessed = t.claim.witness.GraphVersion
+	}
 	if parked != nil && parked.committer.tail() == before && len(parked.owed) == 0 {
 		t.folder, t.window, t.stocks, t.graphs, t.graphIn, t.owed = parked.folder, parked.window, parked.stocks, parked.graphs, parked.graphIn, nil
 		t.stocks.forgetCommits()

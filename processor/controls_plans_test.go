@@ -209,6 +209,7 @@ func knownSince(seed uint64) *schedule {
 		4s adjust d2 SKU-0 L04 1
 		? 5s poison bytes p1 SKU-0
 		7s graph more
+		9s again 1
 		? 10s stop a
 		12s state 1
 		13s start a`)
@@ -294,4 +295,30 @@ func sweptAndForgotten(seed uint64) *schedule {
 		22s back before
 		22s graph first
 		23s start a`)
+}
+
+// leftAndReturned lets a location leave and return, and Redis go back behind both, or behind the return alone.
+func leftAndReturned(seed uint64) *schedule {
+	return directed(seed, `
+		set cache {1|1000000}
+		set batch {1|2|2000}
+		0s start a
+		3s graph more
+		5s adjust d1 SKU-0 L04 5
+		5s count d2 SKU-1 L04 3
+		5s adjust d3 SKU-1 L01 1
+		6s reserve r1 SKU-0 L04 1
+		8s mark {old|unused}
+		? 9s adjust d4 SKU-0 L04 2
+		9s adjust d5 SKU-1 L04 2
+		11s graph first
+		? 12s fulfill f1 res-r1 SKU-0 L04 1
+		14s mark {old|unused}
+		? 14.5s adjust d6 SKU-0 L01 1
+		15s fulfill f2 res-r1 SKU-0 L04 1
+		16s graph {more|other}
+		? 19s adjust d7 SKU-0 L04 1
+		? 19s release x1 res-r1 SKU-0
+		22s {state 2|state 3|back old|empty}
+		? 24s adjust d8 SKU-1 L04 1`)
 }

@@ -121,6 +121,7 @@ func controls() []control {
 		guard("duplicates", func(g *processor.Guards) { g.Duplicates = true }, repeated),
 		guard("restored-ids", func(g *processor.Guards) { g.RestoredIDs = true }, repeatedLater),
 		guard("assignor", func(g *processor.Guards) { g.Assignor = true }, manyMembers),
+		guard("joined", func(g *processor.Guards) { g.Joined = true }, leftAndReturned),
 		guard("whole-sweep", func(g *processor.Guards) { g.WholeSweep = true }, sweptAndForgotten),
 	}
 }

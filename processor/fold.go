@@ -16,9 +16,13 @@ type folded struct {
 	task    *task
 	batch   *batch
 	commit  *availability.Commit
-	outputs []*kgo.Record // carved from the batch's memory, but for dead letters and what is sent on
-	cause   cause         // of the update before
+	outputs []*kgo.Record        // carved from the batch's memory, but for dead letters and what is sent on
+	cause   cause                // of the update before
+	below   *standing            // nil: not a replay
+	gone    []availability.Place // that the newest graph does not have, if every level of a SKU is published
+	now     time.Time
 	levels  int
+	joins   []joined  // told of with the offsets
 	oldest  time.Time // timestamp of the oldest record that changed a level
 	counts  outcomes
 	span    context.Context //nolint:containedctx // that of the batch, for the updates that come of it
@@ -43,44 +47,42 @@ type outcomes struct {
 
 // fold applies a prepared batch to the stocks in memory. It does no I/O. The batch gets the version after the last one.
 // Below is nil, or what stands already of a range that is replayed: then nothing is decided or published.
+//
+// It goes SKU by SKU: all records of one in their order, then what they came to, while its stock is in the processor's
+// cache. SKUs know nothing of each other. What one who reads the outputs may rely on is kept: results stand in the order of
+// their events, dead letters in that of their sources.
 func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, error) {
 	next := t.folded
 	next.CommitSeq++
 	next.CommitID = newCommitID()
 	b.rise(&next)
-	f := &folded{task: t, batch: b, outputs: b.outputs[:0], commit: &availability.Commit{Expect: t.committer.tail()}}
+	f := &folded{task: t, batch: b, outputs: b.outputs[:0], below: below, now: time.Now(), commit: &availability.Commit{Expect: t.committer.tail()}}
 	if b.adopts != nil {
 		f.adopt(b.adopts, &next)
 	}
 	f.commit.Graphs = append(f.commit.Graphs, t.recalled...)
 	f.span, f.end = t.shared.obs.batchSpan(ctx, "process", t.number, b.records)
 	defer func() { f.end(nil) }()
-	for i := range b.entries {
-		if err := t.foldEntry(f, i, &next, below); err != nil {
+	if f.joins = t.joins; below == nil && next.GraphVersion > t.witnessed {
+		f.joins = t.join()
+	}
+	f.arrange(&next)
+	f.owed()
+	f.sweep(&next)
+	f.commit.Stocks = make([]availability.StockData, 0, len(b.touched)+len(b.idle))
+	for i, h := range b.touched {
+		if err := f.visit(h, &next); err != nil {
+			for _, h := range b.touched[i:] {
+				h.leave()
+			}
 			return nil, err
 		}
-		r := b.records[i]
-		next.Offsets[t.shared.inputOf(r)] = r.Offset + 1
-		next.Newest = max(next.Newest, instantOf(r.Timestamp))
 	}
-	if len(b.owed) > 0 {
-		gone := t.gone() // the replay may have brought the SKU to a newer graph without a word to anyone
-		for _, sku := range b.owed {
-			if b.aside[sku] != nil {
-				continue
-			}
-			if without.Owed {
-				t.use(b, t.stocks.bySKU[sku])
-				continue
-			}
-			t.folder.Touch(t.use(b, t.stocks.bySKU[sku]), gone, -1)
-		}
-	}
-	f.sweep(&next)
+	f.refuseAll()
+	f.idle()
 	for _, d := range b.expired {
 		f.outputs = append(f.outputs, t.shared.ended(d, time.Now()))
 	}
-	f.finish(&next, below == nil)
 	f.commit.IDs, f.commit.DropIDs = t.window.Fresh(), t.window.Expire(next.Newest)
 	f.commit.Checkpoint = next
 	b.outputs = f.outputs
@@ -88,6 +90,47 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 		*t.window = *availability.NewWindow(t.shared.Rules.Window)
 	}
 	return f, nil
+}
+
+// arrange goes through the records in their order: it moves the offsets, sends on what is in the wrong partition, keeps a
+// place among the outputs for the result of each event, and sorts what is left to do by SKU.
+func (f *folded) arrange(next *availability.Checkpoint) {
+	b := f.batch
+	for i := range b.entries {
+		e, r := &b.entries[i], b.records[i]
+		switch {
+		case e.silent:
+			f.counts.skipped++
+		case e.forward >= 0:
+			f.outputs = append(f.outputs, topics.Forward(r, e.forward))
+			f.counts.forwarded++
+		case e.refusal != nil: // after all that is refused when it is folded is known
+		default:
+			if e.event >= 0 {
+				b.answers = append(b.answers, answer{after: next.Offsets[availability.Deltas]})
+				if f.below == nil {
+					b.answers[e.event].record = f.output()
+				}
+			}
+			b.touch(e.held, int32(i))
+		}
+		next.Offsets[f.task.shared.inputOf(r)] = r.Offset + 1
+		next.Newest = max(next.Newest, instantOf(r.Timestamp))
+	}
+}
+
+// owed makes the batch publish what a replay owes.
+func (f *folded) owed() {
+	t, b := f.task, f.batch
+	if len(b.owed) == 0 {
+		return
+	}
+	f.gone = t.gone() // the replay may have brought the SKU to a newer graph without a word to anyone
+	for _, sku := range b.owed {
+		if b.aside[sku] == nil {
+			b.enter(t.stocks.bySKU[sku]).everything = !without.Owed
+		}
+	}
 }
 
 func (f *folded) adopt(p *published, next *availability.Checkpoint) {
@@ -112,17 +155,13 @@ func (f *folded) sweep(next *availability.Checkpoint) {
 		return
 	}
 	_, whole, _ := sweeping(next)
-	var gone []availability.Place
 	if whole {
-		gone = t.gone()
+		f.gone = t.gone()
 	}
 	for _, sku := range b.swept {
-		if b.aside[sku] != nil {
-			continue
-		}
-		s := t.use(b, t.stocks.bySKU[sku])
-		if whole {
-			t.folder.Touch(s, gone, -1)
+		if b.aside[sku] == nil {
+			h := b.enter(t.stocks.bySKU[sku])
+			h.everything = h.everything || whole
 		}
 	}
 	if next.SweepCursor = b.cursor; next.SweepCursor == availability.SweepDone {
@@ -134,40 +173,43 @@ func (f *folded) sweep(next *availability.Checkpoint) {
 	}
 }
 
-// use returns the stock of a SKU, of the newest graph, and notes that the batch touches it.
-func (t *task) use(b *batch, h *held) *availability.Stock {
-	if h.stock.Begin() {
-		b.touched = append(b.touched, h)
-		t.stocks.used(h)
-		t.folder.Adopt(h.stock, -1)
+// visit folds all that the batch has for one SKU, which it brings to the newest graph, and gathers what changed.
+func (f *folded) visit(h *held, next *availability.Checkpoint) error {
+	t := f.task
+	i, everything := h.leave()
+	t.stocks.used(h)
+	t.folder.Adopt(h.stock, -1)
+	for ; i >= 0; i = f.batch.entries[i].next {
+		if err := f.foldEntry(h.stock, i, next); err != nil {
+			return err
+		}
+		if f.below != nil {
+			r := f.batch.records[i]
+			t.folder.Void(h.stock, t.voidFrom(t.shared.inputOf(r), r.Offset), int(i))
+		}
 	}
-	return h.stock
+	if everything {
+		t.folder.Touch(h.stock, f.gone, -1)
+	}
+	f.finish(h.stock, next)
+	return nil
 }
 
-func (t *task) foldEntry(f *folded, i int, next *availability.Checkpoint, below *standing) error {
+func (f *folded) foldEntry(s *availability.Stock, i int32, next *availability.Checkpoint) error {
 	b := f.batch
-	e, r := &b.entries[i], b.records[i]
-	switch {
-	case e.silent:
-		f.counts.skipped++
-	case e.forward >= 0:
-		f.outputs = append(f.outputs, topics.Forward(r, e.forward))
-		f.counts.forwarded++
-	case e.refusal != nil:
-		f.refuse(r, e.refusal)
+	switch e := &b.entries[i]; {
 	case e.delta >= 0:
-		d := &b.deltas[e.delta]
-		outcome, _ := t.folder.Delta(t.use(b, e.held), d, i)
-		f.count(r, d, outcome, below != nil)
+		outcome, _ := f.task.folder.Delta(s, &b.deltas[e.delta], int(i))
+		f.count(e, outcome)
 	case e.tell >= 0:
-		t.instruct(f, i)
+		f.instruct(s, int(i))
 	default:
-		return t.foldEvent(f, i, next, below)
+		return f.foldEvent(s, int(i), next)
 	}
 	return nil
 }
 
-func (f *folded) count(r *kgo.Record, d *availability.Delta, outcome availability.Outcome, replayed bool) {
+func (f *folded) count(e *entry, outcome availability.Outcome) {
 	switch outcome {
 	case availability.Applied:
 		f.counts.applied++
@@ -176,14 +218,23 @@ func (f *folded) count(r *kgo.Record, d *availability.Delta, outcome availabilit
 	case availability.Duplicate:
 		f.counts.duplicate++
 	case availability.UnknownLocation, availability.Overflow:
-		if replayed { // the graph has lost the location since, and with it what it held
+		d := &f.batch.deltas[e.delta]
+		if f.below != nil { // the graph has lost the location since, and with it what it held, but the record counted
+			f.task.folder.Remember(d)
 			f.counts.skipped++
-			return
-		}
-		if outcome == availability.Overflow {
-			f.refuse(r, topics.RefuseOverflow(d))
+		} else if outcome == availability.Overflow {
+			e.refusal = topics.RefuseOverflow(d)
 		} else {
-			f.refuse(r, topics.RefuseUnknownLocation(d))
+			e.refusal = topics.RefuseUnknownLocation(d)
+		}
+	}
+}
+
+// refuseAll makes dead letters, in the order of the records.
+func (f *folded) refuseAll() {
+	for i := range f.batch.entries {
+		if e := &f.batch.entries[i]; e.refusal != nil && !e.silent {
+			f.refuse(f.batch.records[i], e.refusal)
 		}
 	}
 }
@@ -202,13 +253,13 @@ func (f *folded) refuse(r *kgo.Record, refusal *topics.Refusal) {
 }
 
 // foldEvent decides on a reservation event, or carries out the decision that stands.
-func (t *task) foldEvent(f *folded, i int, next *availability.Checkpoint, below *standing) error {
-	b := f.batch
+func (f *folded) foldEvent(s *availability.Stock, i int, next *availability.Checkpoint) error {
+	t, b := f.task, f.batch
 	r := b.records[i]
-	event := &b.events[b.entries[i].event]
-	s := t.use(b, b.entries[i].held)
-	if below != nil && !without.Decisions {
-		d, ok := below.result(r)
+	number := b.entries[i].event
+	event := &b.events[number]
+	if f.below != nil && !without.Decisions {
+		d, ok := f.below.result(r)
 		if !ok {
 			return stopped("TaskStopped", "its result was deleted by retention or the topic was changed; restore a snapshot that is newer than it", "offset %d of %s/%d was decided before but reservation-results has no decision on it", r.Offset, r.Topic, r.Partition)
 		}
@@ -227,34 +278,37 @@ func (t *task) foldEvent(f *folded, i int, next *availability.Checkpoint, below 
 	default:
 		f.counts.accepted++
 	}
-	t.shared.writer.Result(f.output(), &b.arena, &topics.Decision{
-		Source: topics.SourceAt(r), After: next.Offsets[availability.Deltas], RequestID: event.RequestID, ReservationID: event.ReservationID, SKU: event.SKU, Action: event.Action, Result: result,
-	}, instantOf(time.Now()))
+	answer := &b.answers[number]
+	if answer.record == nil { // of a replay without the guard
+		return nil
+	}
+	t.shared.writer.Result(answer.record, &b.arena, &topics.Decision{
+		Source: topics.SourceAt(r), After: answer.after, RequestID: event.RequestID, ReservationID: event.ReservationID, SKU: event.SKU, Action: event.Action, Result: result,
+	}, instantOf(f.now))
 	return nil
 }
 
-// finish gathers what the batch changed. During a replay the SKUs are owed: they are published when it is over.
-func (f *folded) finish(next *availability.Checkpoint, publish bool) {
-	t := f.task
-	var changes []availability.Change
-	now := time.Now()
-	f.commit.Stocks = make([]availability.StockData, 0, len(f.batch.touched))
-	for _, h := range f.batch.touched {
-		var data availability.StockData
-		var wrote bool
-		changes, data, wrote = t.folder.Finish(h.stock, changes[:0])
-		data.FuturesDue = t.indexed(data.FuturesDue)
-		if wrote {
-			f.commit.Stocks = append(f.commit.Stocks, data)
-		}
-		if !publish {
-			f.commit.OwedAdded = append(f.commit.OwedAdded, h.stock.SKU)
-			continue
-		}
-		for i := range changes {
-			f.update(&changes[i], next, now)
-		}
+// finish gathers what the batch changed of a SKU. During a replay it is owed: it is published when that is over.
+func (f *folded) finish(s *availability.Stock, next *availability.Checkpoint) {
+	b := f.batch
+	changes, data, wrote := f.task.folder.Finish(s, b.changes[:0])
+	b.changes = changes[:0]
+	defer clear(changes) // here, not all that there is room for when the batch is released: one SKU may once have had thousands
+	data.FuturesDue = f.task.indexed(data.FuturesDue)
+	if wrote {
+		f.commit.Stocks = append(f.commit.Stocks, data)
 	}
+	if f.below != nil {
+		f.commit.OwedAdded = append(f.commit.OwedAdded, s.SKU)
+		return
+	}
+	for i := range changes {
+		f.update(&changes[i], next)
+	}
+}
+
+// idle takes what is not due after all out of the index of futures.
+func (f *folded) idle() {
 	for _, d := range f.batch.idle {
 		f.commit.Stocks = append(f.commit.Stocks, availability.StockData{
 			SKU: d.SKU, Exists: true, FuturesDue: []availability.FutureDue{{Location: d.Location, At: d.At, Removed: true}},
@@ -262,8 +316,8 @@ func (f *folded) finish(next *availability.Checkpoint, publish bool) {
 	}
 }
 
-func (f *folded) update(c *availability.Change, next *availability.Checkpoint, now time.Time) {
-	from := topics.Provenance{Version: next.Version(), GraphVersion: next.GraphVersion, ComputedAt: instantOf(now)}
+func (f *folded) update(c *availability.Change, next *availability.Checkpoint) {
+	from := topics.Provenance{Version: next.Version(), GraphVersion: next.GraphVersion, ComputedAt: instantOf(f.now)}
 	if c.Cause >= 0 {
 		if r := f.batch.records[c.Cause]; f.cause.record != r {
 			f.cause = cause{r, topics.SourceAt(r), topics.TraceOf(r)}

@@ -18,13 +18,12 @@ func wantsOf(g *availability.Graph, i *topics.Instruction) availability.Want {
 }
 
 // instruct folds an instruction.
-func (t *task) instruct(f *folded, i int) {
-	b := f.batch
+func (f *folded) instruct(s *availability.Stock, i int) {
+	b, folder := f.batch, f.task.folder
 	tell := &b.tells[b.entries[i].tell]
-	s := t.use(b, b.entries[i].held)
 	if tell.Kind == topics.Republish {
-		t.folder.Republish(s, tell.Places, i)
-	} else if t.folder.DropOverdue(s, tell.Location, tell.Until, i) == availability.Stale {
+		folder.Republish(s, tell.Places, i)
+	} else if folder.DropOverdue(s, tell.Location, tell.Until, i) == availability.Stale {
 		f.counts.stale++
 		return
 	}

@@ -18,11 +18,12 @@ type offsets struct {
 	metadata *Metadata
 }
 
-// committedOffsets asks for stable offsets: those of a transaction whose outcome is open are waited for.
+// committedOffsets asks for stable offsets: those of a transaction whose outcome is open are waited for, for twice as long
+// as a transaction can last. The error then says what was waited for; whoever claims asks again.
 func (t *task) committedOffsets(ctx context.Context) ([availability.Inputs]offsets, error) {
-	for {
+	for began := time.Now(); ; {
 		found, err := t.askOffsets(ctx)
-		if !errors.Is(err, kerr.UnstableOffsetCommit) {
+		if !errors.Is(err, kerr.UnstableOffsetCommit) || time.Since(began) > 2*t.shared.TransactionTimeout {
 			return found, err
 		}
 		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {

@@ -110,7 +110,7 @@ func (p *Processor) run(ctx context.Context) error {
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{p.names.LocationGraph: {0: kgo.NewOffset().AtStart()}}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
-		kgo.MaxDecompressBatchBytes(decompressBytesMax),
+		kgo.MaxDecompressBatchBytes(topics.BatchBytesMax),
 		kgo.MetadataMinAge(250*time.Millisecond),
 	)...)
 	if err != nil {

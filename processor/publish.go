@@ -172,7 +172,7 @@ func (s *session) end(ctx context.Context, results []*folded) (bool, error) {
 				checkpoint := &f.commit.Checkpoint
 				p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 				p.Partition, p.Offset, p.LeaderEpoch = f.task.number, checkpoint.Offsets[input], -1
-				if metadata := metadataOf(checkpoint, input).String(); !without.witness(results) {
+				if metadata := metadataOf(checkpoint, f.joins, input).String(); !without.witness(results) {
 					p.Metadata = &metadata
 				}
 				t.Partitions = append(t.Partitions, p)
@@ -204,7 +204,7 @@ func (s *session) published(f *folded) {
 	for _, d := range f.batch.expired {
 		t.expiries.published[d] = true
 	}
-	t.folded = *next
+	t.folded, t.joins, t.witnessed = *next, f.joins, next.GraphVersion
 	t.drop(next.Offsets)
 	t.lastCommit = time.Now()
 	number := t.committer.enqueue(f.commit)

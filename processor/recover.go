@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"onhand/processor/availability"
+	"onhand/topics"
 )
 
 // recover replays [r, k) of both inputs: what Kafka has as folded and the store has forgotten. Decisions and dead letters
@@ -115,7 +116,7 @@ func (t *task) waitStored(ctx context.Context) error {
 // replay reads a range of both inputs outside the group.
 type replay struct {
 	client   *kgo.Client
-	inflated *inflater
+	inflated *topics.Inflater
 	inputs   [availability.Inputs]string
 	task     *task
 	next     [availability.Inputs]int64 // position of the client: everything below was read or is a hole
@@ -138,7 +139,7 @@ func (t *task) openReplay(from, to [availability.Inputs]int64) (*replay, error) 
 
 // reader opens a client that reads partitions from given positions, read committed. It keeps control records: the
 // position is known across the holes that transactions leave.
-func (t *task) reader(positions map[string]map[int32]kgo.Offset) (*kgo.Client, *inflater, error) {
+func (t *task) reader(positions map[string]map[int32]kgo.Offset) (*kgo.Client, *topics.Inflater, error) {
 	inflated, err := t.shared.newInflater(readerInflatedMax)
 	if err != nil {
 		return nil, nil, err
@@ -252,7 +253,7 @@ func (r *replay) poll(ctx context.Context, max int) error {
 	waiting, cancel := context.WithTimeout(ctx, replayPatience)
 	defer cancel()
 	fetches := r.client.PollRecords(waiting, max)
-	r.inflated.polled(fetches)
+	r.inflated.Polled(fetches)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -261,7 +262,7 @@ func (r *replay) poll(ctx context.Context, max int) error {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		if unread, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
 			passed[topic] = unread
-		} else if !errors.Is(err, errInflated) {
+		} else if !errors.Is(err, topics.ErrInflated) {
 			failed = fmt.Errorf("reading %s/%d: %w", topic, partition, err)
 		}
 	})

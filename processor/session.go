@@ -28,7 +28,7 @@ type session struct {
 	log      *slog.Logger
 	group    *kgo.GroupTransactSession
 	client   *kgo.Client
-	inflated *inflater // of the client
+	inflated *topics.Inflater // of the client
 
 	mu         sync.Mutex
 	tasks      map[int32]*task
@@ -102,7 +102,8 @@ func (s *session) live(ctx context.Context) error {
 }
 
 // join opens the client. The producer id is had before the topics are joined: a transaction that a killed predecessor
-// left open is ended by that, and would otherwise hold up the offsets for its whole time-out.
+// left open is ended by that, and would otherwise hold up the offsets for its whole time-out. A client that has none after
+// twice that time is given up, so that nobody waits in silence for a broker or a client that is stuck.
 func (s *session) join(ctx context.Context) error {
 	s.mu.Lock()
 	s.tasks, s.assigned, s.rebalanced, s.passed = make(map[int32]*task), nil, false, time.Time{}
@@ -116,16 +117,18 @@ func (s *session) join(ctx context.Context) error {
 		return fmt.Errorf("opening session %s: %w", s.id, err)
 	}
 	s.group, s.client = group, group.Client()
+	ask, cancel := context.WithTimeout(ctx, 2*s.shared.TransactionTimeout)
+	defer cancel()
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		if _, _, err = s.client.ProducerID(ctx); err == nil {
+		if _, _, err = s.client.ProducerID(ask); err == nil {
 			break
 		}
-		if ctx.Err() != nil || topics.IsDenied(err) {
+		if ask.Err() != nil || topics.IsDenied(err) {
 			group.Close()
-			return errors.Join(ctx.Err(), fmt.Errorf("asking for a producer id as %s.%s: %w", s.shared.Namespace, s.id, err))
+			return errors.Join(ask.Err(), fmt.Errorf("asking for a producer id as %s.%s: %w", s.shared.Namespace, s.id, err))
 		}
 		s.log.Debug("waiting for a producer id", "err", err)
-		pause(ctx, wait)
+		pause(ask, wait)
 	}
 	inputs := s.shared.inputs()
 	s.client.AddConsumeTopics(inputs[:]...)
@@ -265,7 +268,7 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 		fetches = s.group.PollRecords(waiting, s.shared.PollRecords)
 	}
 	fetches = s.freshen(waiting, began, fetches)
-	s.inflated.polled(fetches)
+	s.inflated.Polled(fetches)
 	s.shared.obs.pollSpan(ctx, began, fetches.NumRecords())
 	cancel()
 	s.group.PollRecords(waiting, 1)
@@ -352,7 +355,7 @@ func (s *session) distribute(ctx context.Context, fetches kgo.Fetches) error {
 			p.Records = append(p.Records, standIn(unread))
 		} else if errors.Is(p.Err, kerr.FencedInstanceID) {
 			fatal = stopped("InstanceTaken", "give each process an instance name of its own", "another process runs as instance %s", s.shared.Instance)
-		} else if p.Err != nil && !errors.Is(p.Err, errInflated) && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
+		} else if p.Err != nil && !errors.Is(p.Err, topics.ErrInflated) && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
 			fatal = errors.Join(fatal, fmt.Errorf("polling %s/%d: %w", p.Topic, p.Partition, p.Err))
 		}
 		s.mu.Lock()

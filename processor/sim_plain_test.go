@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"onhand/processor/availability"
+	"onhand/schemas"
 )
 
 // plainCell is one location's record of a SKU, kept as a list of what was said of it.
@@ -55,6 +56,12 @@ func (p *plainly) cell(sku availability.SKU, at string) *plainCell {
 func (p *plainly) tell(sku availability.SKU, list []told) {
 	met := make(map[string]bool)
 	for _, t := range list {
+		if t.gone {
+			if t.delta != nil && t.delta.Mode == availability.Adjust {
+				met[t.delta.RecordID] = true
+			}
+			continue
+		}
 		if t.drop != nil {
 			maps.DeleteFunc(p.cell(sku, string(t.drop.Location)).futures, func(at availability.Instant, _ availability.Quantity) bool { return at <= t.drop.Until })
 			continue
@@ -124,7 +131,7 @@ func (p *plainly) decide(s *simulation, sku availability.SKU, events []decided) 
 		if left > 0 {
 			s.Errorf("%s took %s of %s that %s does not hold", e.RequestID, left, sku, e.ReservationID)
 		}
-		if e.Action == availability.Fulfill && granted > 0 {
+		if e.Action == availability.Fulfill && granted > 0 && !events[i].gone {
 			at := e.EventAt
 			if at == availability.None {
 				at = e.At
@@ -169,7 +176,7 @@ func (s *simulation) checkPlainly(r *recounted, published map[string]last) {
 	now := availability.Instant(time.Now().UnixMicro())
 	for key, c := range p.cells {
 		sku, at, _ := strings.Cut(key, "/")
-		if at >= "L04" { // a location that leaves takes its history along
+		if !slices.ContainsFunc(s.graph.Locations, func(l schemas.Location) bool { return l.ExternalReference == at }) {
 			continue
 		}
 		l := published[at+"/"+sku].level

@@ -17,8 +17,6 @@ type plan struct {
 	n     int      // records made
 	holds []string // requests that reserved, with SKU, place and kind
 	alive []string
-	five  bool // the graph has L04
-	left  bool // and had it: it does not return, for the recount knows one graph and would give it back what it had
 }
 
 // planned makes the schedule of a seed: traffic of 7 to 50 records over 1 to 3 SKUs, with 2 to 6 faults.
@@ -143,7 +141,7 @@ func (p *plan) ago() string {
 func (p *plan) day() string { return p.one("3s", "9s", "14s", "2000h", "2001h") }
 
 func (p *plan) reserve(id string) {
-	sku, place := p.sku(), p.one("EAST", "WEST", "ALL", "L00", "L01", "L02")
+	sku, place := p.sku(), p.one("EAST", "WEST", "ALL", "L00", "L01", "L02", "L04")
 	more := p.one("", "", "", " whole", " now", " expires 3s", " expires 50ms", " expires 20s")
 	reservation := "res-" + id
 	if len(p.holds) > 0 && p.IntN(6) == 0 { // one more line of another
@@ -232,8 +230,10 @@ func (p *plan) fault() {
 		p.add("freeze %s %s", who, p.one("1s", "9s"))
 	case n < 86:
 		p.other()
-	case n < 91:
+	case n < 87:
 		p.graph()
+	case n < 91:
+		p.returns()
 	case n < 93:
 		p.add("registry down")
 		p.pass(20 * time.Second)
@@ -249,15 +249,40 @@ func (p *plan) fault() {
 // graph publishes one; where stock must not shrink, groups do not either.
 func (p *plan) graph() {
 	name := p.one("first", "other", "more")
-	switch {
-	case p.settings.rising:
+	if p.settings.rising {
 		name = "more"
-	case p.left:
-		name = "first"
 	}
-	p.left = p.left || p.five && name == "first"
-	p.five = name != "first"
 	p.add("graph %s", name)
+}
+
+// returns lets a location that has stock leave and return, and Redis go back to a time before one or the other.
+func (p *plan) returns() {
+	if p.settings.rising {
+		p.graph()
+		return
+	}
+	back := func() {
+		if p.IntN(3) == 0 {
+			p.add("rollback %d", 1+p.IntN(8))
+		}
+		p.pass(2 * time.Second)
+	}
+	p.add("graph %s", p.one("other", "more"))
+	p.pass(time.Second)
+	for range 1 + p.IntN(3) {
+		p.n++
+		p.add("adjust stock%d %s L04 %d", p.n, p.sku(), 1+p.IntN(3))
+	}
+	p.reserve(fmt.Sprint("held", p.n))
+	p.pass(2 * time.Second)
+	p.add("graph first")
+	p.pass(2 * time.Second)
+	p.record()
+	back()
+	p.add("graph %s", p.one("other", "more"))
+	p.pass(2 * time.Second)
+	p.record()
+	back()
 }
 
 var stepsRefused = []string{"Produce", "Fetch", "TxnOffsetCommit", "EndTxn", "OffsetFetch", "Heartbeat", "ListOffsets", "InitProducerID", "JoinGroup", "SyncGroup",

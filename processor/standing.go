@@ -18,7 +18,7 @@ import (
 type standing struct {
 	task     *task
 	client   *kgo.Client
-	inflated *inflater
+	inflated *topics.Inflater
 	reader   *topics.Reader
 	decision map[int64]decision // by offset of the event; those read and not yet asked for
 	next     int64              // position in reservation-results
@@ -120,13 +120,13 @@ func (s *standing) decided(ctx context.Context, r *kgo.Record) error {
 
 func (s *standing) poll(ctx context.Context, each func(*kgo.Record) error) error {
 	fetches := s.client.PollFetches(ctx)
-	s.inflated.polled(fetches)
+	s.inflated.Polled(fetches)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if errors.Is(err, errInflated) {
+		if errors.Is(err, topics.ErrInflated) {
 			return
 		}
 		failed = fmt.Errorf("polling %s/%d: %w", topic, partition, err)

@@ -21,6 +21,11 @@ type held struct {
 	place  *list.Element
 	bytes  int64
 	commit int64 // number of the newest commit that wrote it
+
+	// What the batch under way does with it, between enter and leave.
+	entered     bool
+	everything  bool  // publish every level, changed or not
+	first, last int32 // entries
 }
 
 func newStocks(bytesMax int64) *stocks {

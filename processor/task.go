@@ -66,6 +66,8 @@ type task struct {
 	corrupt     map[availability.SKU]bool // set aside, as they cannot be read
 	owes        map[availability.SKU]bool // while a replay is under way: what is owed after it
 	graphIn     bool                      // the store has the newest graph's bytes
+	joins       []joined                  // as of the newest batch published, oldest version first
+	witnessed   int64                     // the version of the graph that it told of
 	recalled    []availability.GraphData  // older graphs that the store shall keep until the sweep is over
 
 	sweep    sweep

@@ -14,11 +14,6 @@ import (
 // over, in a replay too, and of all its records there is one dead letter, at the offset of the last. Its place among the
 // records is taken by one that stands for it.
 
-// decompressBytesMax bounds what one batch of an input may grow to. Its topic takes 2 MiB compressed, and a producer fills a
-// batch by uncompressed bytes: one with records of 1 MiB, the largest that are read, holds two or three of them. It is part
-// of what the log means: with another bound a replay would apply other records than those decided on.
-const decompressBytesMax = 32 << 20
-
 // unreadKey is what the context of a record has that stands for a batch.
 type unreadKey struct{}
 
@@ -75,7 +70,7 @@ func refuseUnread(r *kgo.Record) (refusal *topics.Refusal, unread bool) {
 	}
 	u, unread := r.Context.Value(unreadKey{}).(*kgo.ErrDecompressTooLarge)
 	if unread {
-		refusal = topics.RefuseBatch(u.Offset, u.NextOffset-1, decompressBytesMax)
+		refusal = topics.RefuseBatch(u.Offset, u.NextOffset-1, topics.BatchBytesMax)
 	}
 	return refusal, unread
 }

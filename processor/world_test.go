@@ -63,8 +63,11 @@ type world struct {
 // dialer opens a connection of a client.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// fourDigits is the id of a schema of deltas whose quantities have four fraction digits.
-const fourDigits = 44
+// fourDigits is the id of a schema of deltas whose quantities have four fraction digits, fourDigitsEvent one of events.
+const (
+	fourDigits      = 44
+	fourDigitsEvent = 45
+)
 
 var noTracers = tracenoop.NewTracerProvider()
 
@@ -100,6 +103,7 @@ func (w *world) furnish() {
 	w.static[fourDigits] = strings.ReplaceAll(w.static[1], `"scale":3`, `"scale":4`)
 	w.ids, err = topics.IDsOf(byRecord)
 	w.must(err)
+	w.static[fourDigitsEvent] = strings.ReplaceAll(w.static[w.ids.ReservationEvent], `"scale":3`, `"scale":4`)
 	w.decoder = schemas.NewDecoder(w.static, schemas.DecoderOptions{})
 	w.writer = topics.NewWriter(names, w.ids, w.partitions)
 	w.client, err = kgo.NewClient(w.kafka(names.ProducerOpts()...)...)
@@ -264,6 +268,7 @@ type runner struct {
 	conns    []net.Conn
 	cancel   context.CancelFunc
 	done     chan error
+	log      *logTo
 }
 
 // start runs a processor under the given instance name.
@@ -284,9 +289,10 @@ func (w *world) start(instance string, change ...func(*processor.Options)) *runn
 	}
 	observer, err := processor.NewObserver(w.tracers, metricnoop.NewMeterProvider(), propagation.TraceContext{})
 	w.must(err)
+	r.log = testLog(w, instance)
 	o := processor.Options{
 		Namespace: w.namespace, Instance: instance, Client: w.kafka(kgo.Dialer(r.dial)), Store: r.store,
-		Reader: topics.NewReader(w.decoder, topics.Options{}), IDs: w.ids, Observer: observer, Logger: slog.New(testLog(w, instance)),
+		Reader: topics.NewReader(w.decoder, topics.Options{}), IDs: w.ids, Observer: observer, Logger: r.log.logger(),
 		TransactionTimeout: 5 * time.Second, SessionTimeout: 6 * time.Second,
 	}
 	for _, c := range change {
@@ -351,7 +357,7 @@ func (r *runner) stop() {
 }
 
 // testLog keeps a processor's last lines, and prints them where its test has failed.
-func testLog(t testing.TB, instance string) slog.Handler {
+func testLog(t testing.TB, instance string) *logTo {
 	l := &logTo{instance: instance}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -360,13 +366,23 @@ func testLog(t testing.TB, instance string) slog.Handler {
 			t.Logf("the log of %s ends with:\n%s", instance, strings.Join(l.lines, ""))
 		}
 	})
-	return slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo})
+	return l
 }
 
 type logTo struct {
 	instance string
 	mu       sync.Mutex
 	lines    []string
+}
+
+func (l *logTo) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+func (l *logTo) said(what string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(strings.Join(l.lines, ""), what)
 }
 
 // logLines is how many lines of a processor a failed test prints.

@@ -432,7 +432,7 @@ func (p *partitionCheck) read(ctx context.Context, topic string, take func(*kgo.
 		polling, cancel := context.WithTimeout(ctx, requestTimeout)
 		fetches := client.PollFetches(polling)
 		cancel()
-		if err := fetches.Err(); err != nil {
+		if err := readError(client, fetches); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

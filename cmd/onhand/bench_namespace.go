@@ -221,14 +221,24 @@ func (n *benchNamespace) renew(ctx context.Context) error {
 	return nil
 }
 
-// eraseTopics deletes topics, and those that a system has made for itself: their names begin with that of the group.
+// madeBySystem says whether a topic is one that another system has made for itself under the name of the group: a table or a
+// loop of goka, a changelog or a repartitioned stream of Kafka Streams. There may be a namespace acme.processor-eu beside
+// acme, but its topics have a dot behind it.
+func madeBySystem(topic, group string) bool {
+	rest, ours := strings.CutPrefix(topic, group)
+	return ours && !strings.Contains(rest, ".") && slices.ContainsFunc([]string{"-table", "-loop", "-changelog", "-repartition"}, func(kind string) bool {
+		return strings.HasPrefix(rest, "-") && strings.HasSuffix(rest, kind)
+	})
+}
+
+// eraseTopics deletes topics, and those that a system has made for itself.
 func (n *benchNamespace) eraseTopics(ctx context.Context, names ...string) error {
 	all, err := n.admin.ListTopics(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for the topics: %w", err)
 	}
 	for _, name := range all.Names() {
-		if strings.HasPrefix(name, n.names.ConsumerGroup()+"-") {
+		if madeBySystem(name, n.names.ConsumerGroup()) {
 			names = append(names, name)
 		}
 	}

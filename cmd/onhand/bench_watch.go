@@ -228,10 +228,8 @@ func (b *benchWatcher) run(ctx context.Context, client *kgo.Client) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var failed error
-		fetches.EachError(func(topic string, _ int32, err error) { failed = fmt.Errorf("reading %s: %w", topic, err) })
-		if failed != nil {
-			return explainKafka(b.wire.config, failed)
+		if err := readError(client, fetches); err != nil {
+			return fmt.Errorf("reading what is published: %w", explainKafka(b.wire.config, err))
 		}
 		if err := b.take(ctx, fetches, now); err != nil {
 			return err

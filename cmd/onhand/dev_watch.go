@@ -89,9 +89,14 @@ func (w *devWatch) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		_ = readError(w.client, fetches) // each error is looked at below
+		if unread := unreadable(fetches); unread != nil {
+			w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{unread.Topic: {unread.Partition: {Epoch: -1, Offset: unread.NextOffset}}})
+		}
 		for _, e := range fetches.Errors() {
 			var moved *kgo.ErrDataLoss // the client goes on where the log has something
-			if !errors.As(e.Err, &moved) {
+			var unread *kgo.ErrDecompressTooLarge
+			if !errors.As(e.Err, &moved) && !errors.As(e.Err, &unread) && !errors.Is(e.Err, topics.ErrInflated) {
 				return fmt.Errorf("following %s/%d: %w", e.Topic, e.Partition, e.Err)
 			}
 		}

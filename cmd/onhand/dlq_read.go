@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -185,6 +186,7 @@ func (w *wire) readSpans(ctx context.Context, topic string, spans map[int32]span
 // spanReader reads partitions of a topic up to ends that can be moved on.
 type spanReader struct {
 	config *Config
+	log    *slog.Logger
 	client *kgo.Client
 	topic  string
 	next   map[int32]int64 // everything before was returned, or is a hole
@@ -192,7 +194,7 @@ type spanReader struct {
 }
 
 func (w *wire) openSpans(ctx context.Context, topic string, spans map[int32]span) (*spanReader, error) {
-	r := &spanReader{config: w.config, topic: topic, next: make(map[int32]int64), ends: make(map[int32]int64)}
+	r := &spanReader{config: w.config, log: w.log, topic: topic, next: make(map[int32]int64), ends: make(map[int32]int64)}
 	from := make(map[int32]kgo.Offset, len(spans))
 	for p, s := range spans {
 		r.next[p], r.ends[p], from[p] = s.from, s.to, kgo.NewOffset().At(s.from)
@@ -232,7 +234,9 @@ func (r *spanReader) read(ctx context.Context, take func(*kgo.Record) error) err
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fetches.Err(); err != nil {
+		err := readError(r.client, fetches)
+		unread := unreadable(fetches)
+		if unread == nil && err != nil {
 			return explainKafka(r.config, fmt.Errorf("reading %s to its end: %w", r.topic, err))
 		}
 		for records := fetches.RecordIter(); !records.Done(); {
@@ -248,6 +252,21 @@ func (r *spanReader) read(ctx context.Context, take func(*kgo.Record) error) err
 				return err
 			}
 		}
+		if unread != nil {
+			r.passOver(unread)
+		}
 	}
 	return nil
+}
+
+// passOver goes on behind a batch that nobody reads, the processor neither. Every partition is set, for another one may have
+// met such a batch too: the client tells of it once, and drops what it has fetched when positions are set.
+func (r *spanReader) passOver(unread *kgo.ErrDecompressTooLarge) {
+	r.log.Warn("batch passed over, for it is too large uncompressed", "topic", unread.Topic, "partition", unread.Partition, "offset", unread.Offset, "next_offset", unread.NextOffset)
+	r.next[unread.Partition] = max(r.next[unread.Partition], unread.NextOffset)
+	positions := make(map[int32]kgo.EpochOffset, len(r.next))
+	for p, next := range r.next { // order-free: a set
+		positions[p] = kgo.EpochOffset{Epoch: -1, Offset: next}
+	}
+	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.topic: positions})
 }

@@ -119,7 +119,12 @@ func connectKafka(ctx context.Context, c *Config, log *slog.Logger, more ...kgo.
 	if err != nil {
 		return nil, err
 	}
+	inflater, err := newInflater()
+	if err != nil {
+		return nil, err
+	}
 	opts = append(opts,
+		kgo.WithDecompressor(inflater),
 		kgo.RetryTimeout(requestTimeout),
 		kgo.RecordDeliveryTimeout(30*time.Second),
 		kgo.ProducerLinger(0),
@@ -140,6 +145,44 @@ func connectKafka(ctx context.Context, c *Config, log *slog.Logger, more ...kgo.
 	return client, nil
 }
 
+// inflatedMax is how many bytes of batches a command's client inflates between two polls.
+const inflatedMax = 64 << 20
+
+// newInflater returns the decompressor of one client: a batch, and what comes at once, are bounded in bytes uncompressed.
+func newInflater() (*topics.Inflater, error) {
+	model, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(topics.BatchBytesMax)) // it connects to nothing
+	if err != nil {
+		return nil, fmt.Errorf("building the decompressor: %w", err)
+	}
+	defer model.Close()
+	return topics.NewInflater(model, inflatedMax)
+}
+
+// readError is the first error of a poll, or nil. It is called after every poll, for it lets the client inflate again. That
+// a batch has to wait for the next fetch is no error.
+func readError(client *kgo.Client, fetches kgo.Fetches) (failed error) {
+	if inflater, ok := client.OptValue(kgo.WithDecompressor).(*topics.Inflater); ok {
+		inflater.Polled(fetches)
+	}
+	fetches.EachError(func(_ string, _ int32, err error) {
+		if failed == nil && !errors.Is(err, topics.ErrInflated) {
+			failed = err
+		}
+	})
+	return failed
+}
+
+// unreadable is the first batch of a poll that is too large uncompressed, or nil. The client stops fetching its partition
+// until it is set behind it.
+func unreadable(fetches kgo.Fetches) (unread *kgo.ErrDecompressTooLarge) {
+	fetches.EachError(func(_ string, _ int32, err error) {
+		if u, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok && unread == nil {
+			unread = u
+		}
+	})
+	return unread
+}
+
 // explainKafka gives an error of the client the sentence and the way out that a person needs.
 func explainKafka(c *Config, err error) error {
 	brokers := strings.Join(c.Brokers, ", ")
@@ -149,6 +192,10 @@ func explainKafka(c *Config, err error) error {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	text := err.Error()
+	if unread, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
+		return hinted(fmt.Errorf("the batch at offset %d of %s/%d takes more than %d MiB uncompressed, and is not read", unread.Offset, unread.Topic, unread.Partition, topics.BatchBytesMax>>20),
+			"onhand writes none of that size: find out who may write there (`onhand topics acl`), and delete the records up to it, or let retention take it")
+	}
 	switch {
 	case errors.As(err, &first) || errors.Is(err, io.EOF):
 		return hinted(fmt.Errorf("Kafka at %s closed the connection: %w", brokers, err), c.Security.closedHint())
@@ -279,7 +326,7 @@ func readToEnd(ctx context.Context, c *Config, log *slog.Logger, topic string, p
 	}
 	for next := start; next < end; {
 		fetches := client.PollFetches(asking)
-		if err := fetches.Err(); err != nil {
+		if err := readError(client, fetches); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

@@ -80,7 +80,7 @@ func (w *wire) awaitResult(ctx context.Context, client *kgo.Client, source topic
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := fetches.Err(); err != nil {
+		if err := readError(client, fetches); err != nil {
 			return nil, explainKafka(w.config, fmt.Errorf("reading %s: %w", w.names.ReservationResults, err))
 		}
 		for records := fetches.RecordIter(); !records.Done(); {

@@ -65,12 +65,30 @@ func (l *inputLog) reach(ctx context.Context, to [availability.Inputs]int64, see
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fetches.Err(); err != nil {
+		err := readError(l.client, fetches)
+		if unread := unreadable(fetches); unread != nil {
+			l.take(fetches, see)
+			l.passOver(unread)
+			continue
+		}
+		if err != nil {
 			return explainKafka(l.config, fmt.Errorf("reading what has changed: %w", err))
 		}
 		l.take(fetches, see)
 	}
 	return nil
+}
+
+// passOver goes on behind a batch that the task does not read either. What else was fetched is dropped, and comes again.
+func (l *inputLog) passOver(unread *kgo.ErrDecompressTooLarge) {
+	positions := make(map[string]map[int32]kgo.EpochOffset)
+	for input, topic := range l.inputs {
+		if topic == unread.Topic {
+			l.next[input] = max(l.next[input], unread.NextOffset)
+		}
+		positions[topic] = map[int32]kgo.EpochOffset{unread.Partition: {Epoch: -1, Offset: l.next[input]}}
+	}
+	l.client.SetOffsets(positions)
 }
 
 func (l *inputLog) behind(to [availability.Inputs]int64) bool {

@@ -69,7 +69,7 @@ func (a *app) watch(ctx context.Context, c *Config, f *watchFlags) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := fetches.Err(); err != nil {
+		if err := readError(w.client, fetches); err != nil {
 			return explainKafka(c, fmt.Errorf("reading %s: %w", names.AvailabilityUpdates, err))
 		}
 		for records := fetches.RecordIter(); !records.Done(); {

@@ -62,6 +62,11 @@ func (c *Cell) onHand() Quantity { return c.Count + c.moved }
 // present says whether the location has the SKU.
 func (c *Cell) present() bool { return c.Known || c.Reserved != 0 }
 
+// history says whether anything but Reserved is known of the cell.
+func (c *Cell) history() bool {
+	return c.Known || c.Deleted || c.Count != 0 || len(c.Movements)+len(c.Futures) > 0 || max(c.CountedAt, c.SafetyAt, c.FuturesAt) != None
+}
+
 // sums are the numbers of a cell, or of many.
 type sums struct {
 	members     int32 // cells present

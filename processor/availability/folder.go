@@ -173,6 +173,33 @@ func (f *Folder) Delta(s *Stock, d *Delta, cause int) (outcome Outcome, stale in
 	return Applied, stale
 }
 
+// Remember makes an adjustment one that counted, without folding it: of a location that is gone.
+func (f *Folder) Remember(d *Delta) {
+	if id := hashID(adjustmentID, d.RecordID, d.SKU); d.Mode == Adjust && !f.ids.Has(id, d.At) {
+		f.ids.Add(id, d.At)
+	}
+}
+
+// Void takes away what the locations have that joined with that version of the graph or a later one, but for what is
+// reserved there: as if they joined at this moment.
+func (f *Folder) Void(s *Stock, since int64, cause int) {
+	if joined := s.graph.joined; len(joined) == 0 || joined[len(joined)-1] < since {
+		return
+	}
+	for _, c := range s.cells {
+		if s.graph.locations[c.loc].Since < since || !c.history() {
+			continue
+		}
+		f.capture(s, c, cause)
+		f.touched()
+		before, futures, effectiveAt := c.sums(), c.Futures, c.effectiveAt()
+		void := newCell(c.Location, c.Since, c.loc)
+		void.Reserved, void.before, void.dirty, void.bytes = c.Reserved, c.before, c.dirty, c.bytes
+		*c = *void
+		s.settle(c, before, futures, effectiveAt)
+	}
+}
+
 // fits says whether every total of the location and of its groups can be written after the change.
 func (f *Folder) fits(s *Stock, c *Cell, before, after sums) bool {
 	if !after.fit() {
@@ -346,6 +373,9 @@ func (s *Stock) flush() (StockData, bool) {
 	if b.replace {
 		b.cells = append(append(b.cells[:0], s.cells...), s.orphans...)
 	}
+	if len(b.cells) > 0 {
+		d.Cells = make([]Cell, 0, len(b.cells))
+	}
 	for _, c := range b.cells {
 		if c.dirty || b.replace {
 			d.Cells = append(d.Cells, *c)
@@ -365,6 +395,9 @@ func (s *Stock) flush() (StockData, bool) {
 		for _, q := range s.lost {
 			b.demand = append(b.demand, q.Group)
 		}
+	}
+	if len(b.pools) > 0 {
+		d.Pools = make([]PoolData, 0, len(b.pools))
 	}
 	for _, n := range b.pools {
 		d.Pools = append(d.Pools, PoolData{Number: n, Pool: s.pools[n]})

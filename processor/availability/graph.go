@@ -39,7 +39,8 @@ type Graph struct {
 	locations []graphLocation
 	groups    []graphGroup
 	pools     []graphPool
-	shared    int // pools of two or more locations come first: pools[:shared] have stored sums
+	joined    []int64 // versions with which locations joined, sorted
+	shared    int     // pools of two or more locations come first: pools[:shared] have stored sums
 	parts     []component
 
 	locationIndex map[LocationID]int32
@@ -153,7 +154,10 @@ func (s *GraphSpec) Compile() (*Graph, error) {
 	slices.SortFunc(g.locations, func(a, b graphLocation) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	for i, l := range g.locations {
 		g.locationIndex[l.ID] = int32(i)
+		g.joined = append(g.joined, l.Since)
 	}
+	slices.Sort(g.joined)
+	g.joined = slices.Compact(g.joined)
 	for _, p := range s.Groups {
 		p.Locations = slices.Clone(p.Locations)
 		slices.Sort(p.Locations)
@@ -167,6 +171,9 @@ func (s *GraphSpec) Compile() (*Graph, error) {
 	g.findComponents()
 	return g, nil
 }
+
+// Joined returns the versions with which the locations of the graph joined, sorted, each once.
+func (g *Graph) Joined() []int64 { return g.joined }
 
 func (g *Graph) findPools() {
 	memberOf := make([][]int32, len(g.locations))

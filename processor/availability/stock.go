@@ -97,7 +97,6 @@ type demand struct {
 
 // batch is what a batch has done to a Stock so far.
 type batch struct {
-	begun      bool
 	first      int32 // the stock's levels from before, in Folder.before, plus one; 0: none
 	last       int32
 	groupAt    []int32 // by group: its place in Folder.before, plus one; 0: not captured
@@ -167,13 +166,6 @@ func (s *Stock) Load(d *StockData, asked []LocationID) {
 func (s *Stock) insert(at int, c *Cell) {
 	s.cells = slices.Insert(s.cells, at, c)
 	s.locs = slices.Insert(s.locs, at, c.loc)
-}
-
-// Begin says whether nothing was done with the stock since the last Finish, and that something is done now.
-func (s *Stock) Begin() bool {
-	first := !s.batch.begun
-	s.batch.begun = true
-	return first
 }
 
 func (s *Stock) find(loc int32) (int, bool) {
