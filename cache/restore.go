@@ -36,6 +36,13 @@ const (
 var restoreScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[#KEYS]) == 1 then return 'occupied' end` + commitText)
 
+// progressScript reads how far a restore has come.
+//
+//	KEYS  checkpoint of the task, checkpoint of the restore, names
+var progressScript = redis.NewScript(`
+return {redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '', redis.call('EXISTS', KEYS[3])}
+`)
+
 // finishScript makes what was restored the state of the task.
 //
 //	KEYS  checkpoint of the restore, checkpoint of the task, names
@@ -82,42 +89,31 @@ func (r *Redis) Restore(ctx context.Context, number int32, id [16]byte) (*Restor
 	return x, nil
 }
 
+// begin reads all that tells how far a restore has come in one step: another run may begin or finish at any moment.
 func (x *Restore) begin(ctx context.Context) error {
-	var there [2]string
-	for i, key := range []string{x.keys.checkpoint(), x.keys.restore()} {
-		err := x.redis.retry(ctx, func(ctx context.Context) (err error) {
-			there[i], err = x.redis.client.Get(ctx, key).Result()
-			if errors.Is(err, redis.Nil) {
-				err = nil
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	var names int64
+	var reply []any
 	err := x.redis.retry(ctx, func(ctx context.Context) (err error) {
-		names, err = x.redis.client.Exists(ctx, x.keys.names()).Result()
+		reply, err = progressScript.Run(ctx, x.redis.client, []string{x.keys.checkpoint(), x.keys.restore(), x.keys.names()}).Slice()
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if there[0] != "" {
-		id, _, err := unpackHead([]byte(there[0]))
+	state, part, names := text(reply[0]), text(reply[1]), reply[2] == int64(1)
+	if state != "" {
+		id, _, err := unpackHead([]byte(state))
 		if x.done = id == x.commitID(finished); err != nil || !x.done {
 			return ErrOccupied
 		}
 		return nil
 	}
-	if there[1] == "" {
-		if names > 0 {
+	if part == "" {
+		if names {
 			return ErrOccupied
 		}
 		return nil
 	}
-	c, err := unpackCheckpoint([]byte(there[1]))
+	c, err := unpackCheckpoint([]byte(part))
 	if err != nil {
 		return corrupt(x.keys.restore(), "", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"onhand/processor/availability"
@@ -247,6 +249,33 @@ func TestARestoreMeetsNoOtherState(t *testing.T) {
 		}
 		if n := must(s.Count(ctx, number))(t); n != 0 {
 			t.Errorf("it has written %d SKUs", n)
+		}
+	})
+}
+
+// TestARestoreBeginsBesideItself: whatever another run of it does meanwhile, a run finds the restore, not state of others.
+func TestARestoreBeginsBesideItself(t *testing.T) {
+	onEveryServer(t, func(t *testing.T, url string) {
+		ctx := t.Context()
+		s := openRedis(t, url, Options{})
+		part := stocked("a", counted("L1", 1))
+		for range 50 {
+			x := must(s.Restore(ctx, number, [16]byte{1}))(t)
+			var over atomic.Bool
+			var other sync.WaitGroup
+			other.Go(func() {
+				for !over.Load() {
+					if _, err := s.Restore(ctx, number, [16]byte{1}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			err := errors.Join(x.Stock(ctx, &part), x.flush(ctx), x.Finish(ctx, availability.Checkpoint{}))
+			over.Store(true)
+			other.Wait()
+			if err := errors.Join(err, s.Erase(ctx, number)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
