@@ -266,7 +266,7 @@ func (d *told) fold(f *availability.Folder, s *availability.Stock) {
 	if d.drop != nil {
 		f.DropOverdue(s, d.drop.Location, d.drop.Until, 0)
 	} else {
-		f.Delta(s, d.delta, 0)
+		f.Again(s, d.delta, 0)
 	}
 }
 

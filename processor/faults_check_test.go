@@ -374,7 +374,7 @@ func (o *order) fold(r *kgo.Record, b batchOf) {
 	if r.Topic == t.names.StockDeltas {
 		var d availability.Delta
 		t.must(o.reader.Delta(t.Context(), r, &d))
-		o.folder.Delta(o.stock(d.SKU), &d, 0)
+		o.folder.Again(o.stock(d.SKU), &d, 0)
 		return
 	}
 	var e availability.ReservationEvent

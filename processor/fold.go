@@ -199,7 +199,11 @@ func (f *folded) foldEntry(s *availability.Stock, i int32, next *availability.Ch
 	b := f.batch
 	switch e := &b.entries[i]; {
 	case e.delta >= 0:
-		outcome, _ := f.task.folder.Delta(s, &b.deltas[e.delta], int(i))
+		fold := f.task.folder.Delta
+		if f.below != nil {
+			fold = f.task.folder.Again
+		}
+		outcome, _ := fold(s, &b.deltas[e.delta], int(i))
 		f.count(e, outcome)
 	case e.tell >= 0:
 		f.instruct(s, int(i))

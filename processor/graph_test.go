@@ -108,6 +108,47 @@ func TestReplayKnowsWhenALocationJoined(t *testing.T) {
 	}
 }
 
+// closed is the traffic's graph where L01 takes no stock, and so is in no group.
+func closed() schemas.LocationGraph {
+	g := graphOf(4, map[string][]int{"EAST": {0}, "WEST": {2}, "ALL": {0, 2, 3}})
+	g.Locations[1].InventoryLocation = false
+	return g
+}
+
+// TestReplayKeepsWhatALocationHadThatTakesNoStock closes a location and opens it again, and lets the store go back behind
+// what it had: while it is closed its stock stays and new one is refused, whichever graph a replay knows.
+func TestReplayKeepsWhatALocationHadThatTakesNoStock(t *testing.T) {
+	w, traffic := newForgetful(t)
+	empty := w.memory.Snapshot()
+	r := w.start("a")
+	w.send(w.adjust("a", "SHIRT", "L01", 5), w.adjust("b", "SHIRT", "L01", 2), w.reserve("r", "SHIRT", location("L01"), 1))
+	traffic.send(30)
+	w.settled()
+	before := w.memory.Snapshot()
+	refused := w.adjust("refused", "SHIRT", "L01", 100)
+	for _, s := range []cache.MemorySnapshot{empty, before, empty} {
+		w.publish(closed())
+		w.swept()
+		w.send(refused)
+		traffic.send(20)
+		w.settled()
+		r.stop()
+		w.memory.Restore(s)
+		r = w.start("a")
+		w.settled()
+		w.swept()
+		w.check()
+		w.publish(graphOf(4, trafficGroups()))
+		w.swept()
+		w.settled()
+		w.check()
+		if l := w.published()["L01/SHIRT"].level; w.Failed() || l.OnHand != 7*availability.Unit || l.Reserved != availability.Unit {
+			t.Fatalf("L01 has %s on hand, %s reserved, want 7 and 1", l.OnHand, l.Reserved)
+		}
+	}
+	r.stop()
+}
+
 // TestSweepSurvivesForgetting rolls the store back behind a graph that was adopted, swept and published, with another one
 // published meanwhile: what was published of the forgotten graph is taken back.
 func TestSweepSurvivesForgetting(t *testing.T) {

@@ -152,8 +152,8 @@ func placeNamed(l availability.LocationID, g availability.GroupID) availability.
 	return availability.Place{}
 }
 
-// checkPlainly compares what is published of the locations that every graph has, and what groups have reserved, with a count
-// by plain sums.
+// checkPlainly compares what is published of the locations that the newest graph has and that take stock, and what groups have
+// reserved, with a count by plain sums.
 func (s *simulation) checkPlainly(r *recounted, published map[string]last) {
 	s.Helper()
 	p := &plainly{make(map[string]*plainCell), make(map[string]availability.Quantity), make(map[string][]availability.Line)}
@@ -176,7 +176,7 @@ func (s *simulation) checkPlainly(r *recounted, published map[string]last) {
 	now := availability.Instant(time.Now().UnixMicro())
 	for key, c := range p.cells {
 		sku, at, _ := strings.Cut(key, "/")
-		if !slices.ContainsFunc(s.graph.Locations, func(l schemas.Location) bool { return l.ExternalReference == at }) {
+		if !slices.ContainsFunc(s.graph.Locations, func(l schemas.Location) bool { return l.ExternalReference == at && l.InventoryLocation }) {
 			continue
 		}
 		l := published[at+"/"+sku].level

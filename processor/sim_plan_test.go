@@ -232,8 +232,10 @@ func (p *plan) fault() {
 		p.other()
 	case n < 87:
 		p.graph()
-	case n < 91:
+	case n < 90:
 		p.returns()
+	case n < 91:
+		p.closes()
 	case n < 93:
 		p.add("registry down")
 		p.pass(20 * time.Second)
@@ -283,6 +285,31 @@ func (p *plan) returns() {
 	p.pass(2 * time.Second)
 	p.record()
 	back()
+}
+
+// closes lets a location that has stock take none for a while, and Redis go back to a time before that.
+func (p *plan) closes() {
+	if p.settings.rising {
+		p.graph()
+		return
+	}
+	for range 1 + p.IntN(3) {
+		p.n++
+		p.add("adjust stock%d %s L01 %d", p.n, p.sku(), 1+p.IntN(3))
+	}
+	p.pass(2 * time.Second)
+	p.add("graph closed")
+	p.pass(2 * time.Second)
+	p.record()
+	if p.IntN(3) > 0 {
+		p.add("rollback %d", 1+p.IntN(8))
+	}
+	p.pass(2 * time.Second)
+	p.record()
+	if p.IntN(3) > 0 {
+		p.add("graph %s", p.one("first", "other", "more"))
+	}
+	p.pass(2 * time.Second)
 }
 
 var stepsRefused = []string{"Produce", "Fetch", "TxnOffsetCommit", "EndTxn", "OffsetFetch", "Heartbeat", "ListOffsets", "InitProducerID", "JoinGroup", "SyncGroup",

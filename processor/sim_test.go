@@ -357,7 +357,8 @@ func keyOf(name string) int16 {
 	return -1
 }
 
-// publishGraph publishes one of three graphs: another has a location more and other groups, more a group more.
+// publishGraph publishes one of four graphs: another has a location more and other groups, more a group more, and in closed
+// a location takes no stock.
 func (s *simulation) publishGraph(name string) {
 	g := graphOf(4, trafficGroups())
 	switch name {
@@ -365,6 +366,8 @@ func (s *simulation) publishGraph(name string) {
 		g = moved()
 	case "more":
 		g = graphOf(5, map[string][]int{"EAST": {0, 1}, "WEST": {1, 2}, "ALL": {0, 1, 2, 3}, "NORTH": {0, 2, 4}})
+	case "closed":
+		g = closed()
 	}
 	s.note("graph %s", name)
 	s.publish(g)

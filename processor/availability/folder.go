@@ -140,8 +140,17 @@ func (f *Folder) touched() { f.openStock = nil }
 // Delta folds a stock event. The cause is the caller's number of the event. It returns how many of the values that the
 // event carries were older than what is known.
 func (f *Folder) Delta(s *Stock, d *Delta, cause int) (outcome Outcome, stale int) {
+	if _, inventory := s.graph.Location(d.Location); !inventory {
+		return UnknownLocation, 0
+	}
+	return f.Again(s, d, cause)
+}
+
+// Again is Delta for an event that counted before, in a replay: the location may have been one that takes no stock since,
+// which keeps what it has.
+func (f *Folder) Again(s *Stock, d *Delta, cause int) (outcome Outcome, stale int) {
 	loc := s.graph.location(d.Location)
-	if loc < 0 || !s.graph.locations[loc].Inventory {
+	if loc < 0 {
 		return UnknownLocation, 0
 	}
 	var id uint64
