@@ -9,8 +9,8 @@ import (
 	"onhand/processor/availability"
 )
 
-// write collects the operations of a commit, each on one key. All that they say is put in one text first: a commit of 4,000
-// records has 20,000 arguments.
+// write collects the operations of a commit, each on one key. All that they say is put in one text first: a commit of 8,000
+// records has 40,000 arguments.
 type write struct {
 	layout  keys
 	names   namer

@@ -30,7 +30,7 @@ type Options struct {
 	Rules              availability.Rules
 	Sessions           int           // group members of this process, default 1
 	Workers            int           // tasks of a session folded at once, default 4
-	BatchRecords       int           // records that a task folds at once, default 4,000
+	BatchRecords       int           // records that a task folds at once, default 8,000
 	PollRecords        int           // records that a session polls at once, default ten times BatchRecords
 	CacheBytes         int64         // memory for SKUs, default 512 MiB, split over the partitions
 	SweepRate          int           // SKUs per second and task that a sweep visits after a graph change, default 2,000
@@ -56,7 +56,7 @@ func (o *Options) setDefaults() {
 	}
 	or(&o.Sessions, 1)
 	or(&o.Workers, 4)
-	or(&o.BatchRecords, 4000)
+	or(&o.BatchRecords, 8000)
 	or(&o.PollRecords, 10*o.BatchRecords)
 	or(&o.SweepRate, 2000)
 	wait(&o.RegistryWait, time.Minute)

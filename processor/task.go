@@ -137,7 +137,7 @@ func (t *task) full() bool {
 	return t.buffered() >= 2*t.shared.BatchRecords || t.bufferBytes >= 2*batchBytesMax
 }
 
-// batchBytesMax bounds the values of a batch: eight of the largest, or 4,000 of 2 KB. A buffer holds two batches and what
+// batchBytesMax bounds the values of a batch: eight of the largest, or 8,000 of 1 KB. A buffer holds two batches and what
 // one fetch brings.
 const batchBytesMax = 8 << 20
 

@@ -155,7 +155,7 @@ var processorSettings = []setting{
 	{key: "workers", fallback: "0", bounds: "0 to 256; 0: as many as the process has processors", run: true,
 		effect: "tasks of a session that are folded at the same time",
 		value:  func(c *Config) value { return intValue{&c.Workers, 0, 256} }},
-	{key: "batchRecordsMax", fallback: "4000", bounds: "1 to 20000 records", run: true,
+	{key: "batchRecordsMax", fallback: "8000", bounds: "1 to 20000 records", run: true,
 		effect: "records of a task that are folded into one commit at most; more is faster when behind and slower to appear",
 		value:  func(c *Config) value { return intValue{&c.BatchRecordsMax, 1, 20_000} }},
 	{key: "cacheBytes", fallback: "512MiB", bounds: "16MiB to 1024GiB", run: true,
