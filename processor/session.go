@@ -267,7 +267,7 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 	} else {
 		fetches = s.group.PollRecords(waiting, s.shared.PollRecords)
 	}
-	fetches = s.freshen(waiting, began, fetches)
+	fetches = s.freshen(ctx, began, fetches) // not to be woken: it is short
 	s.inflated.Polled(fetches)
 	s.shared.obs.pollSpan(ctx, began, fetches.NumRecords())
 	cancel()
