@@ -77,3 +77,17 @@ func (t *task) voidFrom(input int, offset int64) int64 {
 	}
 	return t.witnessed + 1
 }
+
+// overlooks says whether a replay that begins there may give a location what it had before it left and joined again: it begins
+// before the oldest version that is remembered, as many as can be are, and there were others before.
+func (t *task) overlooks(from [availability.Inputs]int64) bool {
+	if len(t.joins) < joinedMax || t.folder.Graph().Joined()[0] >= t.joins[0].version {
+		return false
+	}
+	for input := range from {
+		if from[input] < t.joins[0].at[input] {
+			return true
+		}
+	}
+	return false
+}

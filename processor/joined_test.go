@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"onhand/cache"
 	"onhand/processor"
 	"onhand/processor/availability"
 )
@@ -45,7 +46,8 @@ func TestMetadataTellsWhatJoined(t *testing.T) {
 // of the newest, and are committed all along.
 func TestManyVersionsLeaveTheNewestJoins(t *testing.T) {
 	w, _ := newForgetful(t)
-	w.start("a")
+	empty := w.memory.Snapshot()
+	r := w.start("a")
 	w.send(w.adjust("a1", "SKU-0", "L00", 1))
 	w.settled()
 	w.publish(graphOf(4, trafficGroups()))
@@ -64,4 +66,19 @@ func TestManyVersionsLeaveTheNewestJoins(t *testing.T) {
 			t.Errorf("task %d tells of %d versions, the newest %v of %d", n, len(joins), joins[len(joins)-1].version, w.graph.Version)
 		}
 	}
+	newest := w.memory.Snapshot()
+	for _, of := range []struct {
+		name  string
+		state cache.MemorySnapshot
+		warns bool
+	}{{"the newest state", newest, false}, {"no state", empty, true}} {
+		r.stop()
+		w.memory.Restore(of.state)
+		r = w.start("a")
+		w.settled()
+		if r.log.said("may have their old stock back") != of.warns {
+			t.Errorf("after a replay from %s the log warns %v, want %v", of.name, !of.warns, of.warns)
+		}
+	}
+	r.stop()
 }

@@ -28,6 +28,7 @@ type Observer struct {
 	deadLetters  metric.Int64Counter
 	recoveries   metric.Int64Counter
 	replays      metric.Int64Counter
+	overlooks    metric.Int64Counter
 	storeErrors  metric.Int64Counter
 	denied       metric.Int64Counter
 	batchRecords metric.Int64Histogram
@@ -67,12 +68,13 @@ func NewObserver(tracers trace.TracerProvider, meters metric.MeterProvider, prop
 	o.deadLetters = counter("onhand.dead_letters", "{record}", "Dead letters, by code.")
 	o.recoveries = counter("onhand.recoveries", "{claim}", "Claims, by case: new, equal, behind, empty, no commit.")
 	o.replays = counter("onhand.replayed", "{record}", "Records replayed into the store.")
+	o.overlooks = counter("onhand.replays_before_joins", "{replay}", "Replays that began before the oldest version of the graph that is remembered with which locations joined.")
 	o.denied = counter("onhand.denied", "{answer}", "Answers of Kafka (service=kafka) or the store (service=store) that a right is missing.")
 	o.storeErrors = counter("onhand.commit_failures", "{commit}", "Commits that the store refused: the task claims again.")
 	o.commits = seconds("onhand.commit_duration", "Time of a commit to the store.", .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5)
 	o.latency = seconds("onhand.update_latency", "From the oldest record's timestamp to the acknowledged update, a batch each.", .002, .005, .01, .015, .025, .05, .1, .25, .5, 1, 5, 30, 300)
 	var err error
-	o.batchRecords, err = m.Int64Histogram("onhand.batch_records", metric.WithUnit("{record}"), metric.WithDescription("Records of a batch."), metric.WithExplicitBucketBoundaries(1, 5, 10, 50, 100, 500, 1000, 2000, 5000))
+	o.batchRecords, err = m.Int64Histogram("onhand.batch_records", metric.WithUnit("{record}"), metric.WithDescription("Records of a batch."), metric.WithExplicitBucketBoundaries(1, 5, 10, 50, 100, 500, 1000, 2000, 5000, 10000))
 	errs = append(errs, err, o.gauges(m))
 	return o, errors.Join(errs...)
 }
@@ -215,6 +217,8 @@ func (o *Observer) setAside(task int32, skus int) {
 func (o *Observer) claimed(kind string) {
 	o.recoveries.Add(context.Background(), 1, metric.WithAttributes(attribute.String("case", kind)))
 }
+
+func (o *Observer) overlooked() { o.overlooks.Add(context.Background(), 1) }
 
 func (o *Observer) replayed(task int32, records int, left int64) {
 	o.replays.Add(context.Background(), int64(records))

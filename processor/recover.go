@@ -34,6 +34,10 @@ func (t *task) recover(ctx context.Context) error {
 	if err := below.readDead(ctx); err != nil {
 		return err
 	}
+	if t.overlooks(from) {
+		t.log.Warn("locations that left and joined again may have their old stock back: count them", "before_graph", t.joins[0].version, "replays_from", from, "remembers_from", t.joins[0].at)
+		t.shared.obs.overlooked()
+	}
 	t.owes = make(map[availability.SKU]bool)
 	for _, sku := range t.owed {
 		t.owes[sku] = true
