@@ -41,6 +41,9 @@ type wire struct {
 
 	answer []byte // of a broker, in part read by the client
 	tamper string // what to do to the answer that was just read
+
+	moment  time.Time // of the last answer to a fetch
+	fetches int       // answered at that moment
 }
 
 var errCut = errors.New("the connection is cut")
@@ -326,6 +329,9 @@ func (w *wire) Read(b []byte) (int, error) {
 			frame = request.lagging(frame, w.process.sim.names.ReservationResults)
 		}
 		w.tamper = ""
+		if request.step == "Fetch" && w.spins(time.Now()) {
+			late = max(late, time.Millisecond)
+		}
 		if err == nil && !pass {
 			err = w.wait(nil, &w.reads)
 		} else if err == nil && late > 0 {
@@ -339,6 +345,16 @@ func (w *wire) Read(b []byte) (int, error) {
 	n := copy(b, w.answer)
 	w.answer = w.answer[n:]
 	return n, nil
+}
+
+// spins says whether more fetches were answered at this very moment than a client asks for that makes progress. One whose leader
+// has moved asks again at once until it has heard where to, and time stands still while anybody is at work.
+func (w *wire) spins(now time.Time) bool {
+	if !w.moment.Equal(now) {
+		w.moment, w.fetches = now, 0
+	}
+	w.fetches++
+	return w.fetches > 100
 }
 
 func (w *wire) frame() ([]byte, error) {
