@@ -3,6 +3,7 @@ package processor_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,20 +25,26 @@ func TestATransactionLeavesTheMarkersOfTheLastTheirTime(t *testing.T) {
 	const records = 3000
 	virtually(t, settings{partitions: 1, batch: 2000, cache: 1 << 20}, func(s *simulation) {
 		s.slow(false, time.Millisecond, 0)
+		var mu sync.Mutex
 		var ended time.Time
 		var turns, held int // of the second half
 		second, soon := false, false
 		s.fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			s.fake.KeepControl()
-			if r.(*kmsg.ProduceRequest).TransactionID == nil || soon || time.Since(ended) >= 6*time.Millisecond {
+			mu.Lock()
+			early := r.(*kmsg.ProduceRequest).TransactionID != nil && !soon && time.Since(ended) < 6*time.Millisecond
+			soon = soon || early
+			mu.Unlock()
+			if !early {
 				return nil, nil, false
 			}
-			soon = true
 			s.fake.SleepControl(func() { <-time.After(20 * time.Millisecond) })
 			return nil, nil, false
 		})
 		s.fake.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
 			s.fake.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
 			if ended = time.Now(); second {
 				turns++
 			}
@@ -49,12 +56,18 @@ func TestATransactionLeavesTheMarkersOfTheLastTheirTime(t *testing.T) {
 		})
 		s.process("a", 0)
 		s.settled()
-		s.steadily(records, func(n int) { second = n > records/2 })
+		s.steadily(records, func(n int) {
+			mu.Lock()
+			second = n > records/2
+			mu.Unlock()
+		})
 		s.settled()
+		s.check()
+		mu.Lock()
+		defer mu.Unlock()
 		if turns < records/2/12 || held > turns/5 {
 			s.Errorf("%d of %d transactions were held up, want a fifth at most, of %d or more", held, turns, records/2/12)
 		}
-		s.check()
 	})
 }
 
@@ -63,11 +76,14 @@ func TestATransactionLeavesTheMarkersOfTheLastTheirTime(t *testing.T) {
 func TestATurnTakesWhatCameMeanwhile(t *testing.T) {
 	const records, end = 2000, 50 * time.Millisecond
 	virtually(t, settings{partitions: 1, batch: 2000, cache: 1 << 20}, func(s *simulation) {
+		var mu sync.Mutex
 		var sent int64
 		var left []int64 // by transaction: records sent that it does not have
 		deltas := s.fake.TopicInfo(s.names.StockDeltas).TopicID
 		s.fake.ControlKey(int16(kmsg.TxnOffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			s.fake.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
 			for _, topic := range r.(*kmsg.TxnOffsetCommitRequest).Topics {
 				if topic.TopicID == deltas || topic.Topic == s.names.StockDeltas {
 					left = append(left, sent-topic.Partitions[0].Offset)
@@ -82,12 +98,18 @@ func TestATurnTakesWhatCameMeanwhile(t *testing.T) {
 		})
 		s.process("a", 0)
 		s.settled()
-		s.steadily(records, func(n int) { sent = int64(n) })
+		s.steadily(records, func(n int) {
+			mu.Lock()
+			sent = int64(n)
+			mu.Unlock()
+		})
 		s.settled()
+		s.check()
+		mu.Lock()
+		defer mu.Unlock()
 		slices.Sort(left)
 		if len(left) < 20 || left[len(left)/2] > int64(end/time.Millisecond)/2 {
 			s.Errorf("transactions leave %v records behind of those that came in the %s of the one before", left, end)
 		}
-		s.check()
 	})
 }
