@@ -140,19 +140,24 @@ func (f *Folder) touched() { f.openStock = nil }
 // Delta folds a stock event. The cause is the caller's number of the event. It returns how many of the values that the
 // event carries were older than what is known.
 func (f *Folder) Delta(s *Stock, d *Delta, cause int) (outcome Outcome, stale int) {
-	if _, inventory := s.graph.Location(d.Location); !inventory {
+	loc := s.graph.location(d.Location)
+	if loc < 0 || !s.graph.locations[loc].Inventory {
 		return UnknownLocation, 0
 	}
-	return f.Again(s, d, cause)
+	return f.delta(s, d, loc, cause)
 }
 
-// Again is Delta for an event that counted before, in a replay: the location may have been one that takes no stock since,
+// Again is Delta for an event that counted before, in a replay: the location may have become one that takes no stock since,
 // which keeps what it has.
 func (f *Folder) Again(s *Stock, d *Delta, cause int) (outcome Outcome, stale int) {
 	loc := s.graph.location(d.Location)
 	if loc < 0 {
 		return UnknownLocation, 0
 	}
+	return f.delta(s, d, loc, cause)
+}
+
+func (f *Folder) delta(s *Stock, d *Delta, loc int32, cause int) (outcome Outcome, stale int) {
 	var id uint64
 	if d.Mode == Adjust {
 		id = hashID(adjustmentID, d.RecordID, d.SKU)
