@@ -195,6 +195,7 @@ func (a *app) audit(ctx context.Context, c *Config, f *auditFlags) (*auditReport
 			return nil, fmt.Errorf("repairing task %d: %w", task, err)
 		}
 	}
+	r.UnreadBatches = w.unreadBatches()
 	return r, nil
 }
 
@@ -208,6 +209,8 @@ type auditReport struct {
 	Unsettled   []auditUnsettled  `json:"unsettled"`   // SKUs that could not be compared: the first of them
 	Waiting     int               `json:"waiting"`     // how many those are
 	Repair      *repairReport     `json:"repair,omitempty"`
+
+	UnreadBatches []topics.Source `json:"unreadBatches"` // of availability-updates, which nobody reads
 }
 
 // auditDifference is one field that is not everywhere what it should be.
@@ -276,6 +279,9 @@ func (a *app) printAudit(r *auditReport) error {
 		return err
 	}
 	a.printUnsettled(r.Unsettled, "not compared", r.Waiting-len(r.Unsettled))
+	if len(r.UnreadBatches) > 0 {
+		fmt.Fprintln(a.err, unreadNote(r.UnreadBatches, "consumers stop there, and the processor wrote none of them"))
+	}
 	text := fmt.Sprintf("%s of %s, %s: %s", plural(r.SKUs, "SKU"), plural(r.Tasks, "task"), plural(r.Levels, "level"), plural(r.Different, "difference"))
 	if r.Waiting > 0 {
 		text += fmt.Sprintf(", %s not compared; try again, or see `onhand status`", plural(r.Waiting, "SKU"))

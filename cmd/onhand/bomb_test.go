@@ -47,15 +47,25 @@ func TestBatchesThatInflateAreNotRead(t *testing.T) {
 	s.status(0)
 	before := s.must("dlq", "ls").out
 	s.bomb(s.topics().DeadLetters)
-	if r := s.must("dlq", "ls"); r.out != before {
+	r := s.must("dlq", "ls")
+	if r.out != before {
 		t.Errorf("dlq ls printed\n%s\nwant\n%s", r.out, before)
 	}
+	notRead := func(r result, topic string) {
+		t.Helper()
+		if want := fmt.Sprintf("1 batch not read, for more than %d MiB uncompressed: %s/0/", topics.BatchBytesMax>>20, topic); !strings.Contains(r.err, want) {
+			t.Errorf("nothing is said of the batch that was passed over:\n%s\nwant %s", r.err, want)
+		}
+	}
+	notRead(r, s.topics().DeadLetters)
+	notRead(s.must("dlq", "replay", "--all", "--dry-run"), s.topics().DeadLetters)
 	if !strings.Contains(before, string(topics.CodeTooLarge)) {
 		t.Errorf("the batch in the input is no dead letter:\n%s", before)
 	}
 	s.must("snapshot", filepath.Join(t.TempDir(), "snapshot"))
 	s.must("audit")
 	s.bomb(s.topics().AvailabilityUpdates)
+	notRead(s.must("audit"), s.topics().AvailabilityUpdates)
 	s.onhand("watch", "--from-start").want(t, exitFailure, fmt.Sprintf("takes more than %d MiB uncompressed", topics.BatchBytesMax>>20), "who may write there")
 	if code := processor.end(); code != 0 {
 		t.Errorf("the processor ends with %d", code)

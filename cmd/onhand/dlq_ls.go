@@ -70,10 +70,12 @@ func (a *app) listLetters(ctx context.Context, c *Config, f *letterFilter, list 
 	if err != nil {
 		return err
 	}
-	return r.each(ctx, func(l *letter) error {
+	err = r.each(ctx, func(l *letter) error {
 		list.take(l)
 		return nil
 	})
+	list.unread = w.unreadBatches()
+	return err
 }
 
 // letterCount is how many letters have a code.
@@ -89,6 +91,7 @@ type letterList struct {
 	limit  int
 	newest letterHeap
 	counts map[topics.Code]*letterCount
+	unread []topics.Source // batches that nobody reads, which may hold letters
 }
 
 func (t *letterList) take(l *letter) {
@@ -152,14 +155,18 @@ func (t *letterList) json() any {
 		listed = append(listed, l.shown())
 	}
 	return struct {
-		Letters []shownLetter  `json:"letters"`
-		Total   int            `json:"total"`
-		Counts  []*letterCount `json:"counts"`
-	}{listed, t.total().Letters, append([]*letterCount{}, t.codes()...)}
+		Letters       []shownLetter   `json:"letters"`
+		Total         int             `json:"total"`
+		Counts        []*letterCount  `json:"counts"`
+		UnreadBatches []topics.Source `json:"unreadBatches"`
+	}{listed, t.total().Letters, append([]*letterCount{}, t.codes()...), t.unread}
 }
 
 // printLetters prints the letters kept and the counts, or the counts alone.
 func (a *app) printLetters(list *letterList, countOnly bool) error {
+	if len(list.unread) > 0 {
+		fmt.Fprintln(a.err, unreadNote(list.unread, "what they hold is not counted, and the processor wrote none of them"))
+	}
 	total := list.total()
 	if total.Letters == 0 {
 		fmt.Fprintln(a.err, "no dead letters")

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -185,8 +188,7 @@ func (w *wire) readSpans(ctx context.Context, topic string, spans map[int32]span
 
 // spanReader reads partitions of a topic up to ends that can be moved on.
 type spanReader struct {
-	config *Config
-	log    *slog.Logger
+	wire   *wire
 	client *kgo.Client
 	topic  string
 	next   map[int32]int64 // everything before was returned, or is a hole
@@ -194,7 +196,7 @@ type spanReader struct {
 }
 
 func (w *wire) openSpans(ctx context.Context, topic string, spans map[int32]span) (*spanReader, error) {
-	r := &spanReader{config: w.config, log: w.log, topic: topic, next: make(map[int32]int64), ends: make(map[int32]int64)}
+	r := &spanReader{wire: w, topic: topic, next: make(map[int32]int64), ends: make(map[int32]int64)}
 	from := make(map[int32]kgo.Offset, len(spans))
 	for p, s := range spans {
 		r.next[p], r.ends[p], from[p] = s.from, s.to, kgo.NewOffset().At(s.from)
@@ -237,7 +239,7 @@ func (r *spanReader) read(ctx context.Context, take func(*kgo.Record) error) err
 		err := readError(r.client, fetches)
 		unread := unreadable(fetches)
 		if unread == nil && err != nil {
-			return explainKafka(r.config, fmt.Errorf("reading %s to its end: %w", r.topic, err))
+			return explainKafka(r.wire.config, fmt.Errorf("reading %s to its end: %w", r.topic, err))
 		}
 		for records := fetches.RecordIter(); !records.Done(); {
 			rec := records.Next()
@@ -262,11 +264,40 @@ func (r *spanReader) read(ctx context.Context, take func(*kgo.Record) error) err
 // passOver goes on behind a batch that nobody reads, the processor neither. Every partition is set, for another one may have
 // met such a batch too: the client tells of it once, and drops what it has fetched when positions are set.
 func (r *spanReader) passOver(unread *kgo.ErrDecompressTooLarge) {
-	r.log.Warn("batch passed over, for it is too large uncompressed", "topic", unread.Topic, "partition", unread.Partition, "offset", unread.Offset, "next_offset", unread.NextOffset)
+	r.wire.log.Warn("batch passed over, for it is too large uncompressed", "topic", unread.Topic, "partition", unread.Partition, "offset", unread.Offset, "next_offset", unread.NextOffset)
+	r.wire.unread[topics.Source{Topic: unread.Topic, Partition: unread.Partition, Offset: unread.Offset}] = true
 	r.next[unread.Partition] = max(r.next[unread.Partition], unread.NextOffset)
 	positions := make(map[int32]kgo.EpochOffset, len(r.next))
 	for p, next := range r.next { // order-free: a set
 		positions[p] = kgo.EpochOffset{Epoch: -1, Offset: next}
 	}
 	r.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.topic: positions})
+}
+
+// unreadBatches are those that were passed over, in the order of their places.
+func (w *wire) unreadBatches() []topics.Source {
+	batches := slices.Collect(maps.Keys(w.unread))
+	slices.SortFunc(batches, func(a, b topics.Source) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
+	return append([]topics.Source{}, batches...)
+}
+
+// unreadShown is how many of them a note names.
+const unreadShown = 5
+
+// unreadNote tells of batches that were passed over, and what follows. There is at least one.
+func unreadNote(batches []topics.Source, follows string) string {
+	word, more := "batch", ""
+	if len(batches) > 1 {
+		word = "batches"
+	}
+	var places []string
+	for _, b := range batches[:min(len(batches), unreadShown)] {
+		places = append(places, b.String())
+	}
+	if len(batches) > unreadShown {
+		more = " and more"
+	}
+	return fmt.Sprintf("%d %s not read, for more than %d MiB uncompressed: %s%s; %s", len(batches), word, topics.BatchBytesMax>>20, strings.Join(places, ", "), more, follows)
 }

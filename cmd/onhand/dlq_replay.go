@@ -73,6 +73,8 @@ type replay struct {
 	Failed   int            `json:"failed"`   // cannot be replayed
 	Failures []replayFailed `json:"failures"` // the first of them
 
+	UnreadBatches []topics.Source `json:"unreadBatches"` // of dead-letters, which nobody reads
+
 	app     *app
 	wire    *wire
 	writer  *topics.Writer
@@ -151,6 +153,7 @@ func (a *app) replay(ctx context.Context, c *Config, f *letterFilter, dryRun boo
 			return nil, noSuchLetter(name.text)
 		}
 	}
+	r.UnreadBatches = w.unreadBatches()
 	return r, nil
 }
 
@@ -281,6 +284,9 @@ func (a *app) reportReplay(r *replay, asJSON bool) error {
 			return err
 		}
 	} else {
+		if len(r.UnreadBatches) > 0 {
+			fmt.Fprintln(a.err, unreadNote(r.UnreadBatches, "nothing of what they hold is put back, and the processor wrote none of them"))
+		}
 		what := "put back"
 		if r.DryRun {
 			what = "would be put back"

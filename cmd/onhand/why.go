@@ -158,6 +158,9 @@ func (a *app) whyFromKafka(ctx context.Context, reader *whyReader, s *whyState, 
 		}
 		w.reader = reader.reader
 		err = a.lookBack(ctx, w, s, f, r)
+		if batches := w.unreadBatches(); len(batches) > 0 {
+			r.note("%s", unreadNote(batches, "what they hold is not listed"))
+		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -22,6 +22,7 @@ type wire struct {
 	client     *kgo.Client
 	registry   *schemas.Registry
 	reader     *topics.Reader
+	unread     map[topics.Source]bool // batches that were passed over, by their first offset
 }
 
 // connect reaches Kafka and checks that the namespace has its topics. The registry is asked when a schema is needed. The
@@ -31,7 +32,7 @@ func (a *app) connect(ctx context.Context, c *Config, opts ...kgo.Opt) (*wire, e
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{config: c, log: a.quietLogger(c), names: names}
+	w := &wire{config: c, log: a.quietLogger(c), names: names, unread: make(map[topics.Source]bool)}
 	if w.client, err = connectKafka(ctx, c, w.log, append(names.ProducerOpts(), opts...)...); err != nil {
 		return nil, err
 	}
