@@ -41,6 +41,7 @@ type batch struct {
 	used    int           // records of the chunks
 	outputs []*kgo.Record // room for the list of them
 	changes []availability.Change
+	ahead   []availability.Ahead // stocks that are fetched together
 }
 
 // outputsChunk is how many records are made room for at once.

@@ -71,6 +71,9 @@ func (t *task) fold(ctx context.Context, b *batch, below *standing) (*folded, er
 	f.sweep(&next)
 	f.commit.Stocks = make([]availability.StockData, 0, len(b.touched)+len(b.idle))
 	for i, h := range b.touched {
+		if i%fetchedAtOnce == 0 {
+			f.fetch(b.touched[i:min(i+fetchedAtOnce, len(b.touched))])
+		}
 		if err := f.visit(h, &next); err != nil {
 			for _, h := range b.touched[i:] {
 				h.leave()
@@ -173,11 +176,33 @@ func (f *folded) sweep(next *availability.Checkpoint) {
 	}
 }
 
+// fetchedAtOnce is how many SKUs are fetched into the processor's cache together, and fetchedEach of how many of their records
+// the cells: 8 SKUs of some kilobytes fit into the smallest one.
+const (
+	fetchedAtOnce = 8
+	fetchedEach   = 4
+)
+
+// fetch gets the next SKUs into the processor's cache.
+func (f *folded) fetch(next []*held) {
+	b := f.batch
+	b.ahead = b.ahead[:0]
+	for _, h := range next {
+		b.ahead = append(b.ahead, availability.Ahead{Stock: h.stock})
+		for i, n := h.first, 0; i >= 0 && n < fetchedEach; i, n = b.entries[i].next, n+1 {
+			if e := &b.entries[i]; e.delta >= 0 {
+				b.ahead = append(b.ahead, availability.Ahead{Stock: h.stock, Location: b.deltas[e.delta].Location})
+			}
+		}
+	}
+	f.task.folder.Fetch(b.ahead)
+	clear(b.ahead)
+}
+
 // visit folds all that the batch has for one SKU, which it brings to the newest graph, and gathers what changed.
 func (f *folded) visit(h *held, next *availability.Checkpoint) error {
 	t := f.task
 	i, everything := h.leave()
-	t.stocks.used(h)
 	t.folder.Adopt(h.stock, -1)
 	for ; i >= 0; i = f.batch.entries[i].next {
 		if err := f.foldEntry(h.stock, i, next); err != nil {
@@ -192,6 +217,7 @@ func (f *folded) visit(h *held, next *availability.Checkpoint) error {
 		t.folder.Touch(h.stock, f.gone, -1)
 	}
 	f.finish(h.stock, next)
+	t.stocks.use(h)
 	return nil
 }
 

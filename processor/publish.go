@@ -210,7 +210,7 @@ func (s *session) published(f *folded) {
 	number := t.committer.enqueue(f.commit)
 	t.expect(number, f.commit.Stocks)
 	for _, h := range f.batch.touched {
-		t.stocks.wrote(h, number)
+		h.commit = number
 	}
 	stored, _ := t.committer.numbers()
 	t.stocks.evict(stored)

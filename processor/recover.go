@@ -95,7 +95,7 @@ func (t *task) keepReplayed(f *folded) {
 	number := t.committer.enqueue(f.commit)
 	for _, h := range f.batch.touched {
 		t.owes[h.stock.SKU] = true
-		t.stocks.wrote(h, number)
+		h.commit = number
 	}
 	stored, _ := t.committer.numbers()
 	t.stocks.evict(stored)

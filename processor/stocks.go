@@ -1,26 +1,25 @@
 package processor
 
-import (
-	"container/list"
+import "onhand/processor/availability"
 
-	"onhand/processor/availability"
-)
-
-// stocks are the SKUs that a task holds in memory, least recently used last, bounded in bytes. A SKU that the store does
-// not have in its newest form yet stays whatever the bound.
+// stocks are the SKUs that a task holds in memory, bounded in bytes. A hand goes round them and drops those that nobody has
+// used since it came by last; to use one is to set a flag, where a list in the order of use would touch its neighbours as
+// well. A SKU that the store does not have in its newest form yet stays whatever the bound.
 type stocks struct {
 	bytesMax int64
 	bytes    int64
 	bySKU    map[availability.SKU]*held
-	recent   *list.List // of *held
+	ring     []*held
+	hand     int // in ring
+	uses     int // flags set since the last eviction
 }
 
 // held is one SKU in memory.
 type held struct {
 	stock  *availability.Stock
-	place  *list.Element
 	bytes  int64
 	commit int64 // number of the newest commit that wrote it
+	used   bool  // since the hand came by
 
 	// What the batch under way does with it, between enter and leave.
 	entered     bool
@@ -29,7 +28,7 @@ type held struct {
 }
 
 func newStocks(bytesMax int64) *stocks {
-	return &stocks{bytesMax: bytesMax, bySKU: make(map[availability.SKU]*held), recent: list.New()}
+	return &stocks{bytesMax: bytesMax, bySKU: make(map[availability.SKU]*held)}
 }
 
 // get returns the stock of a SKU, or nil.
@@ -46,16 +45,17 @@ func (s *stocks) put(stock *availability.Stock) {
 		return
 	}
 	h := &held{stock: stock}
-	h.place = s.recent.PushFront(h)
 	s.bySKU[stock.SKU] = h
+	s.ring = append(s.ring, h)
+	s.use(h)
 }
 
-// used makes the SKU the most recently used.
-func (s *stocks) used(h *held) { s.recent.MoveToFront(h.place) }
-
-// wrote notes the commit that has the newest form of a SKU.
-func (s *stocks) wrote(h *held, commit int64) {
-	h.commit = commit
+// use notes that the SKU is in use, and what it has come to take.
+func (s *stocks) use(h *held) {
+	if !h.used {
+		h.used = true
+		s.uses++
+	}
 	bytes := int64(h.stock.Bytes())
 	s.bytes += bytes - h.bytes
 	h.bytes = bytes
@@ -72,22 +72,28 @@ func (s *stocks) settle(c *availability.Commit) {
 	}
 }
 
-// evictLook bounds how many SKUs one eviction passes over because the store does not have them yet.
+// evictLook is how many SKUs one eviction looks at beyond twice as many as came into use since the last one, which it may have
+// to pass over, and to drop.
 const evictLook = 1000
 
-// evict drops the least recently used SKUs until the rest fits, except those written by a commit after stored.
+// evict drops SKUs until the rest fits, except those written by a commit after stored. It never comes by the same one twice, for
+// what it has passed over may be in use again by the next time; until then the rest may not fit.
 func (s *stocks) evict(stored int64) {
-	passed := 0
-	for e := s.recent.Back(); e != nil && s.bytes > s.bytesMax && passed < evictLook; {
-		h, next := e.Value.(*held), e.Prev()
-		if h.commit <= stored {
-			s.bytes -= h.bytes
-			delete(s.bySKU, h.stock.SKU)
-			s.recent.Remove(e)
-		} else {
-			passed++
+	passes := min(2*s.uses+evictLook, len(s.ring))
+	s.uses = 0
+	for ; s.bytes > s.bytesMax && passes > 0; passes-- {
+		s.hand %= len(s.ring)
+		h := s.ring[s.hand]
+		if h.used || h.commit > stored {
+			h.used = false
+			s.hand++
+			continue
 		}
-		e = next
+		last := len(s.ring) - 1
+		s.ring[s.hand], s.ring[last] = s.ring[last], nil
+		s.ring = s.ring[:last]
+		s.bytes -= h.bytes
+		delete(s.bySKU, h.stock.SKU)
 	}
 }
 

@@ -1,7 +1,9 @@
 package availability
 
 import (
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -323,4 +325,54 @@ func scatteredGraph(tb testing.TB, n int) *Graph {
 		tb.Fatal(err)
 	}
 	return g
+}
+
+var benchSKUs = flag.Int("benchskus", 1000, "SKUs of BenchmarkManySKUs, at 20 locations each; with 100,000 they are far more than a processor's cache")
+
+// BenchmarkManySKUs is one count of a SKU that others have driven out of the processor's cache, from Delta to Finish, where this
+// many SKUs are fetched together. For the figures that count:
+//
+//	go test -run '^$' -bench ManySKUs -benchtime 500000x ./processor/availability -benchskus 100000
+func BenchmarkManySKUs(b *testing.B) {
+	g := benchGraph(b, 20)
+	f := NewFolder(g, DefaultRules(), NewWindow(24*Hour))
+	stocks := make([]*Stock, *benchSKUs)
+	at := Instant(1)
+	count := func(s *Stock, location LocationID, q Quantity) {
+		d := Delta{SKU: s.SKU, Location: location, HasOnHand: true, OnHand: q, EffectiveAt: at, At: at}
+		if outcome, _ := f.Delta(s, &d, 0); outcome != Applied {
+			b.Fatalf("outcome %d", outcome)
+		}
+	}
+	for i := range stocks {
+		stocks[i] = NewStock(g, &StockData{SKU: SKU(fmt.Sprintf("SKU-%07d", i)), Complete: true})
+		for l := range g.locations {
+			count(stocks[i], g.locations[l].ID, 100*Unit)
+		}
+		f.Finish(stocks[i], nil)
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	for _, atOnce := range []int{1, 8} {
+		b.Run(fmt.Sprintf("fetched=%d", atOnce), func(b *testing.B) {
+			var changes []Change
+			next := make([]Ahead, atOnce)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if i%atOnce == 0 {
+					for j := range next {
+						next[j] = Ahead{stocks[random.IntN(len(stocks))], g.locations[random.IntN(20)].ID}
+					}
+					if atOnce > 1 {
+						f.Fetch(next)
+					}
+				}
+				at++
+				a := &next[i%atOnce]
+				count(a.Stock, a.Location, Quantity(at)*Unit)
+				if changes, _, _ = f.Finish(a.Stock, changes[:0]); len(changes) < 2 {
+					b.Fatalf("%d changes", len(changes))
+				}
+			}
+		})
+	}
 }

@@ -29,6 +29,8 @@ type Folder struct {
 
 	before  []captured // of every stock that the batch touches
 	holding int        // stocks that have levels there
+
+	fetched int // what Fetch came to: reads that nobody used would not be made
 }
 
 // captured is a level as it was before the batch.
