@@ -1,6 +1,7 @@
 package processor_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 var (
 	drainEvents = flag.Int("events", 5000, "records that BenchmarkDrain preloads")
 	drainSKUs   = flag.Int("skus", 500, "SKUs of BenchmarkDrain")
+	drainActive = flag.Int("active", 0, "SKUs of them that events are of; 0: all")
 	drainParts  = flag.Int("partitions", 16, "partitions of BenchmarkDrain")
 	drainBatch  = flag.Int("batch", 0, "BatchRecords of BenchmarkDrain; 0: the default")
 	drainPoll   = flag.Int("poll", 0, "PollRecords of BenchmarkDrain; 0: the default")
@@ -146,7 +148,8 @@ func countOf(w *world, _ *rand.Rand, i int) *kgo.Record {
 }
 
 func eventOf(w *world, random *rand.Rand, i int) *kgo.Record {
-	sku, loc, id := drainSKU(random.IntN(*drainSKUs)), drainLocation(random.IntN(drainLocations)), "evt-"+strconv.Itoa(i)
+	active := cmp.Or(*drainActive, *drainSKUs)
+	sku, loc, id := drainSKU(random.IntN(active)*(*drainSKUs/active)), drainLocation(random.IntN(drainLocations)), "evt-"+strconv.Itoa(i)
 	switch p := random.IntN(100); {
 	case p < 70:
 		return w.adjust(id, sku, loc, -1)

@@ -133,9 +133,27 @@ func (w *world) connect() {
 	if url := os.Getenv("ONHAND_TEST_REDIS"); url != "" {
 		w.redisURL = url
 		used(w, "redis")
+		w.Cleanup(w.erase)
 	} else {
 		w.mini = miniredis.RunT(w)
 		w.redisURL = "redis://" + w.mini.Addr()
+	}
+}
+
+// erase removes what the world has in a real Redis, as far as that can be reached: the next one is not to be slower for it.
+func (w *world) erase() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	store, err := cache.Open(ctx, w.redisURL, cache.Options{Namespace: w.namespace})
+	if err != nil {
+		w.Logf("keys of %s stay in Redis: %v", w.namespace, err)
+		return
+	}
+	defer func() { _ = store.Close() }()
+	for n := range w.partitions {
+		if err := store.Erase(ctx, n); err != nil {
+			w.Logf("keys of task %d of %s stay in Redis: %v", n, w.namespace, err)
+		}
 	}
 }
 
