@@ -32,7 +32,7 @@ var (
 	drainPoll   = flag.Int("poll", 0, "PollRecords of BenchmarkDrain; 0: the default")
 	drainMember = flag.Int("sessions", 2, "Sessions of BenchmarkDrain")
 	drainWarm   = flag.Bool("warm", false, "before BenchmarkDrain every SKU gets a count at each location, in memory too")
-	drainProf   = flag.String("drainprofile", "", "file for a CPU profile of the drain alone")
+	drainProf   = flag.String("drainprofile", "", "file for a CPU profile of the drain alone, which is printed by stage")
 	drainCheck  = flag.Bool("check", true, "recount after BenchmarkDrain")
 )
 
@@ -78,6 +78,9 @@ func drain(b *testing.B) {
 	b.ReportMetric(redis/millions, "redis-s/M")
 	b.ReportMetric(broker/millions, "broker-s/M")
 	b.ReportMetric((self+redis+broker)/millions, "total-s/M")
+	if *drainProf != "" {
+		b.Logf("processor, by stage\n%s", byStage(b, *drainProf, *drainEvents))
+	}
 	if *drainCheck {
 		w.settled()
 		w.check()
