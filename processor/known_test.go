@@ -103,6 +103,20 @@ var knownSchedules = map[string]string{
 		14s graph first
 		16s start a
 		? 20s state {1|2|3|4}`,
+	"a location leaves and returns, and Redis goes back behind both between the two": `
+		set cache {1|1000000}
+		set batch {1|2000}
+		0s start a
+		4s adjust d1 SKU-0 L01 1
+		4s adjust d2 SKU-1 L00 1
+		9s graph {more|other}
+		9.1s adjust d3 SKU-0 L04 3
+		9.1s adjust d4 SKU-1 L04 3
+		? 9.1s adjust d5 SKU-0 L01 1
+		9.15s graph first
+		9.153s rollback {3|4|5|6|7}
+		{9.16s|9.2s|9.24s|9.3s} graph more
+		? 9.5s adjust d6 SKU-0 L01 1`,
 	"back without traffic, with an expiry due": `
 		0s start a
 		4s adjust d1 SKU-0 L01 1

@@ -112,7 +112,8 @@ func (t *task) swept(b *batch) {
 	}
 }
 
-// gone are the places that SKUs may have levels at from an older graph, and that the newest does not have.
+// gone are the places that SKUs may have levels at from an older graph, and that the newest does not have, or has anew: the store
+// keeps no cell of a location without a history, so that a SKU that comes from there does not know that it had a level.
 func (t *task) gone() []availability.Place {
 	newest := t.folder.Graph()
 	var places []availability.Place
@@ -121,7 +122,7 @@ func (t *task) gone() []availability.Place {
 			continue
 		}
 		for _, p := range g.Places() {
-			if !newest.Has(p) && !slices.Contains(places, p) {
+			if !newest.Keeps(g, p) && !slices.Contains(places, p) {
 				places = append(places, p)
 			}
 		}

@@ -274,12 +274,13 @@ func (g *Graph) Places() []Place {
 	return places
 }
 
-// Has says whether the graph has the place, active or not.
-func (g *Graph) Has(p Place) bool {
+// Keeps says whether the graph still has a place of an older one. A location that left and returned is another one.
+func (g *Graph) Keeps(old *Graph, p Place) bool {
 	if p.Type == GroupPlace {
 		return g.group(GroupID(p.ID)) >= 0
 	}
-	return g.location(LocationID(p.ID)) >= 0
+	now, then := g.location(LocationID(p.ID)), old.location(LocationID(p.ID))
+	return now >= 0 && then >= 0 && g.locations[now].Since == old.locations[then].Since
 }
 
 func (g *Graph) location(id LocationID) int32 {
