@@ -55,7 +55,7 @@ func TestTableIsTheContract(t *testing.T) {
 	want := []string{
 		"onhand.stock-deltas (input, keyed by the SKU's UTF-8 bytes): " + week,
 		"onhand.reservation-events (input, keyed by the SKU's UTF-8 bytes): " + week,
-		"onhand.location-graph (broadcast, keyed by graph): 1 partition, cleanup.policy=compact, delete.retention.ms=604800000, max.message.bytes=2097152, " + same,
+		"onhand.location-graph (broadcast, keyed by graph): 1 partition, cleanup.policy=compact, delete.retention.ms=604800000, max.message.bytes=2097152, " + same + ", min.compaction.lag.ms=604800000",
 		"onhand.availability-updates (output, keyed by place/SKU): 64 partitions, cleanup.policy=compact, delete.retention.ms=604800000, max.message.bytes=16777216, " + same,
 		"onhand.reservation-results (result, keyed by the SKU's UTF-8 bytes): " + week,
 		"onhand.dead-letters (dead letter, keyed by the key of the source record): 64 partitions, cleanup.policy=delete, retention.ms=1209600000, retention.bytes=-1, " +

@@ -186,7 +186,7 @@ func TestApplySetsWhatIsWrongAndLeavesWhatWillDo(t *testing.T) {
 			"stock-deltas has max.message.bytes=1000000, want at least 2097152",
 			"stock-deltas has message.timestamp.type=LogAppendTime, want CreateTime",
 			"stock-deltas has compression.type=gzip, want zstd or lz4",
-			"location-graph is missing, want 1 partition, replication.factor=1, cleanup.policy=compact, delete.retention.ms=604800000, max.message.bytes=2097152, message.timestamp.type=CreateTime, compression.type=zstd",
+			"location-graph is missing, want 1 partition, replication.factor=1, cleanup.policy=compact, delete.retention.ms=604800000, max.message.bytes=2097152, message.timestamp.type=CreateTime, compression.type=zstd, min.compaction.lag.ms=604800000",
 		}); diff != "" {
 			t.Error(diff)
 		}
