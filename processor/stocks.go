@@ -11,7 +11,6 @@ type stocks struct {
 	bySKU    map[availability.SKU]*held
 	ring     []*held
 	hand     int // in ring
-	uses     int // flags set since the last eviction
 }
 
 // held is one SKU in memory.
@@ -52,10 +51,7 @@ func (s *stocks) put(stock *availability.Stock) {
 
 // use notes that the SKU is in use, and what it has come to take.
 func (s *stocks) use(h *held) {
-	if !h.used {
-		h.used = true
-		s.uses++
-	}
+	h.used = true
 	bytes := int64(h.stock.Bytes())
 	s.bytes += bytes - h.bytes
 	h.bytes = bytes
@@ -72,16 +68,10 @@ func (s *stocks) settle(c *availability.Commit) {
 	}
 }
 
-// evictLook is how many SKUs one eviction looks at beyond twice as many as came into use since the last one, which it may have
-// to pass over, and to drop.
-const evictLook = 1000
-
-// evict drops SKUs until the rest fits, except those written by a commit after stored. It never comes by the same one twice, for
-// what it has passed over may be in use again by the next time; until then the rest may not fit.
+// evict drops SKUs until the rest fits, except those written by a commit after stored. It goes round once at most. On its way it
+// passes over those of the few commits that wait for the store, and clears flags, each of which a use has set.
 func (s *stocks) evict(stored int64) {
-	passes := min(2*s.uses+evictLook, len(s.ring))
-	s.uses = 0
-	for ; s.bytes > s.bytesMax && passes > 0; passes-- {
+	for left := len(s.ring); s.bytes > s.bytesMax && left > 0; left-- {
 		s.hand %= len(s.ring)
 		h := s.ring[s.hand]
 		if h.used || h.commit > stored {

@@ -7,9 +7,17 @@ import (
 	"onhand/processor/availability"
 )
 
-// TestMemoryKeepsWhatIsUsed fills the memory for SKUs over and over while a few of them are in use all the time.
+// TestMemoryKeepsWhatIsUsed fills the memory for SKUs over and over, by much and by little at a time, while a few of them are in
+// use all the time.
 func TestMemoryKeepsWhatIsUsed(t *testing.T) {
-	const kept, each, rounds = 10_000, 5_000, 50
+	for _, each := range []int{5_000, 100} {
+		t.Run(fmt.Sprint(each), func(t *testing.T) { memoryKeeps(t, each) })
+	}
+}
+
+func memoryKeeps(t *testing.T, each int) {
+	const kept = 10_000
+	rounds := 25 * kept / each
 	g, err := (&availability.GraphSpec{Version: 1}).Compile()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +52,7 @@ func TestMemoryKeepsWhatIsUsed(t *testing.T) {
 		if s.bytes != int64(len(s.ring))*bytes || len(s.ring) != len(s.bySKU) {
 			t.Fatalf("round %d: %d bytes in %d SKUs, %d of them by name", round, s.bytes, len(s.ring), len(s.bySKU))
 		}
-		if round > 5 && s.bytes > s.bytesMax+2*each*bytes {
+		if s.bytes > s.bytesMax+2*int64(each)*bytes {
 			t.Fatalf("round %d: %d bytes, of %d", round, s.bytes, s.bytesMax)
 		}
 	}

@@ -107,7 +107,7 @@ func (n Names) Table() []Topic {
 		{n.StockDeltas, RoleInput, bySKU, deleted(7*day, recordBytesMax)},
 		{n.ReservationEvents, RoleInput, bySKU, deleted(7*day, recordBytesMax)},
 		{n.LocationGraph, RoleBroadcast, GraphKey, append(compacted(recordBytesMax),
-			// A graph stays for as long as the inputs: where Redis goes back, levels are taken back of places that only it had.
+			// A graph stays for as long as inputs at least do: where Redis goes back, levels are taken back of places that only it had.
 			Config{Name: "min.compaction.lag.ms", Value: strconv.FormatInt(7*day, 10), rule: atLeast},
 		)},
 		{n.AvailabilityUpdates, RoleOutput, "place/SKU", compacted(updateBytesMax)},
