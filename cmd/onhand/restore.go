@@ -259,6 +259,21 @@ func (r *restoring) write(ctx context.Context, p *restorePlan) error {
 			return explainRestore(r.config, err)
 		}
 	}
+	return r.stands(ctx, p)
+}
+
+// stands looks once more for each task: a Redis that was replaced meanwhile may have forgotten some.
+func (r *restoring) stands(ctx context.Context, p *restorePlan) error {
+	for _, target := range p.targets {
+		there, err := r.store.Occupied(ctx, target)
+		if err == nil && !there {
+			err = hinted(fmt.Errorf("task %d was restored, and Redis has forgotten it since: it failed over, or was started without its data", target),
+				"the same command restores what is missing, and leaves the rest")
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

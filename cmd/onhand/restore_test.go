@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"onhand/cache"
@@ -281,5 +283,32 @@ func TestAnInterruptedRestoreGoesOn(t *testing.T) {
 	s.status(0)
 	if r := s.audit(0); r.SKUs != 1500 || s.levels("SKU-1")["JERSEY"].GroupReserved != 1000 {
 		t.Errorf("%+v after %s", r, time.Since(began))
+	}
+}
+
+// TestARestoreThatRedisForgetsIsNotCalledDone: a task that is gone again when the last one is written is told, and a second
+// call brings it back.
+func TestARestoreThatRedisForgetsIsNotCalledDone(t *testing.T) {
+	t.Parallel()
+	s := fakeStage(t)
+	s.stocked(40)
+	dir := filepath.Join(t.TempDir(), "snapshot")
+	s.snapshot(dir)
+	s.emptyRedis(t.Context())
+
+	var once sync.Once
+	first, last := fmt.Sprintf("{%s:0}:c", s.namespace), fmt.Sprintf("{%s:3}", s.namespace)
+	s.memory.Server().SetPreHook(func(_ *server.Peer, cmd string, args ...string) bool {
+		if cmd == "EVALSHA" && strings.Contains(strings.Join(args, " "), last) && s.memory.Exists(first) {
+			once.Do(s.memory.FlushAll)
+		}
+		return false
+	})
+	s.onhand("restore", dir).want(t, exitFailure, "task 0 was restored, and Redis has forgotten it since", "the same command")
+	s.must("restore", dir)
+	s.startProcessor()
+	s.status(0)
+	if r := s.audit(0); r.SKUs != 40 {
+		t.Errorf("%+v", r)
 	}
 }
