@@ -126,12 +126,18 @@ func (w *world) read(names ...string) []*kgo.Record {
 }
 
 // decided fails where a record was read as committed and the next marker of its producer in the partition says that it was
-// aborted: no fault of a processor then, but of a broker, or of the client that reads.
+// aborted, or where the producer's next epoch follows without a marker: no fault of a processor then, but of a broker, or of
+// the client that reads.
 func (w *world) decided(open map[string][]*kgo.Record, r *kgo.Record) {
 	w.Helper()
 	producer := fmt.Sprint(r.Topic, "/", r.Partition, " of producer ", r.ProducerID)
 	switch {
 	case !r.Attrs.IsControl() && r.Attrs.IsTransactional():
+		if records := open[producer]; len(records) > 0 && records[0].ProducerEpoch != r.ProducerEpoch {
+			w.Errorf("%s: %d records from %d on, of epoch %d, have no marker: those of epoch %d follow at %d, whose marker ends them too",
+				producer, len(records), records[0].Offset, records[0].ProducerEpoch, r.ProducerEpoch, r.Offset)
+			delete(open, producer)
+		}
 		open[producer] = append(open[producer], r)
 	case r.Attrs.IsControl():
 		if records := open[producer]; len(records) > 0 && len(r.Key) >= 4 && binary.BigEndian.Uint16(r.Key[2:]) == 0 {
