@@ -43,6 +43,7 @@ type session struct {
 	background sync.WaitGroup // claims, recoveries and the watch
 	pace       pace
 	gap        gap       // between transactions
+	aborted    bool      // the last transaction was, and its markers may be missing
 	passed     time.Time // when this life of the session first passed a batch over; zero: it did not
 }
 
@@ -106,10 +107,15 @@ func (s *session) live(ctx context.Context) error {
 // twice that time is given up, so that nobody waits in silence for a broker or a client that is stuck.
 func (s *session) join(ctx context.Context) error {
 	s.mu.Lock()
-	s.tasks, s.assigned, s.rebalanced, s.passed = make(map[int32]*task), nil, false, time.Time{}
+	s.tasks, s.assigned, s.rebalanced, s.passed, s.aborted = make(map[int32]*task), nil, false, time.Time{}, false
 	s.mu.Unlock()
 	var err error
 	if s.inflated, err = s.shared.newInflater(inflatedMax); err != nil {
+		return err
+	}
+	ask, cancel := context.WithTimeout(ctx, 2*s.shared.TransactionTimeout)
+	defer cancel()
+	if err := s.endHanging(ask); err != nil {
 		return err
 	}
 	group, err := kgo.NewGroupTransactSession(s.options()...)
@@ -117,15 +123,13 @@ func (s *session) join(ctx context.Context) error {
 		return fmt.Errorf("opening session %s: %w", s.id, err)
 	}
 	s.group, s.client = group, group.Client()
-	ask, cancel := context.WithTimeout(ctx, 2*s.shared.TransactionTimeout)
-	defer cancel()
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		if _, _, err = s.client.ProducerID(ask); err == nil {
 			break
 		}
 		if ask.Err() != nil || topics.IsDenied(err) {
 			group.Close()
-			return errors.Join(ask.Err(), fmt.Errorf("asking for a producer id as %s.%s: %w", s.shared.Namespace, s.id, err))
+			return errors.Join(ask.Err(), fmt.Errorf("asking for a producer id as %s: %w", s.transactionalID(), err))
 		}
 		s.log.Debug("waiting for a producer id", "err", err)
 		pause(ask, wait)
@@ -135,13 +139,15 @@ func (s *session) join(ctx context.Context) error {
 	return nil
 }
 
+func (s *session) transactionalID() string { return s.shared.Namespace + "." + s.id }
+
 func (s *session) options() []kgo.Opt {
 	o := s.shared
 	return append(slices.Concat(o.Client, o.names.ProducerOpts()),
 		kgo.ClientID("onhand-"+s.id),
 		kgo.ConsumerGroup(o.names.ConsumerGroup()),
 		kgo.InstanceID(s.id),
-		kgo.TransactionalID(o.Namespace+"."+s.id),
+		kgo.TransactionalID(s.transactionalID()),
 		kgo.TransactionTimeout(o.TransactionTimeout),
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(o.SessionTimeout/5),

@@ -75,7 +75,8 @@ const storefrontFollows = "a storefront's consumer"
 // activities are all there are. What a role needs is what its activities need.
 var activities = []activity{
 	{"run", []UserRole{UserProcessor}, func(n *rightsOf) {
-		n.read(n.StockDeltas, n.ReservationEvents, n.LocationGraph, n.ReservationResults, n.DeadLetters)
+		// availability-updates, to see whether a transaction hangs there.
+		n.read(n.StockDeltas, n.ReservationEvents, n.LocationGraph, n.ReservationResults, n.DeadLetters, n.AvailabilityUpdates)
 		// Records in the wrong partition are sent on, and what expires is released by an event.
 		n.write(n.StockDeltas, n.ReservationEvents, n.AvailabilityUpdates, n.ReservationResults, n.DeadLetters)
 		n.group(kmsg.ACLOperationRead)

@@ -1,0 +1,318 @@
+package processor_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+)
+
+// TestAHangingTransactionEndsAsItWas makes what a broker that leaves markers out makes: a transaction that its coordinator
+// has ended, and that is open in results, updates and the group's offsets. The processor whose transactional id it is ends
+// it the same way before it works: its record is read where it was committed, and is not where it was aborted.
+func TestAHangingTransactionEndsAsItWas(t *testing.T) {
+	if brokers() == 0 {
+		return // the stand-in makes none: see the next test
+	}
+	for _, commit := range []bool{true, false} {
+		t.Run(fmt.Sprint("commit=", commit), func(t *testing.T) {
+			w := newWorld(t, 2)
+			w.publish(graphOf(2, nil))
+			w.hang("one-0", commit)
+			n := &w.names
+			if w.marked(kadm.NewClient(w.client)) {
+				t.Fatal("nothing hangs")
+			}
+			r := w.start("one")
+			for i := range 10 {
+				w.send(w.adjust(fmt.Sprint("a", i), fmt.Sprint("SKU-", i), "L00", 1))
+			}
+			w.settled()
+			if !r.log.said("a transaction hangs, and is ended") {
+				t.Error("it does not say so")
+			}
+			for _, topic := range []string{n.ReservationResults, n.AvailabilityUpdates} {
+				visible := slices.ContainsFunc(w.read(topic), func(r *kgo.Record) bool { return string(r.Value) == hung })
+				if visible != commit {
+					t.Errorf("%s: the record that hung is visible: %v", topic, visible)
+				}
+			}
+			offsets, err := kadm.NewClient(w.client).FetchOffsets(w.Context(), n.ConsumerGroup())
+			w.must(err)
+			if o, ok := offsets.Lookup(n.StockDeltas, 1); !ok || o.Err != nil {
+				t.Errorf("the offsets that hung: %+v", o)
+			}
+		})
+	}
+}
+
+// hung is the value of the records that hang.
+const hung = "hung"
+
+// hang ends a transaction of the transactional id one way or the other, and then writes records and offsets with its
+// producer that the coordinator does not hear of.
+func (w *world) hang(id string, commit bool) {
+	w.Helper()
+	old := kversion.V3_9_0() // of the protocol: neither produces nor commits offsets in a transaction without being told to
+	client, err := kgo.NewClient(w.kafka(kgo.MaxVersions(old))...)
+	w.must(err)
+	defer client.Close()
+	id = w.namespace + "." + id
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.TransactionalID, init.TransactionTimeoutMillis = &id, 5000
+	producer, err := init.RequestWith(w.Context(), client)
+	w.must(err)
+	w.must(kerr.ErrorForCode(producer.ErrorCode))
+
+	add := kmsg.NewPtrAddPartitionsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch = id, producer.ProducerID, producer.ProducerEpoch
+	topic := kmsg.NewAddPartitionsToTxnRequestTopic()
+	topic.Topic, topic.Partitions = w.names.DeadLetters, []int32{0}
+	add.Topics = append(add.Topics, topic)
+	_, err = add.RequestWith(w.Context(), client)
+	w.must(err)
+	end := kmsg.NewPtrEndTxnRequest()
+	end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = id, producer.ProducerID, producer.ProducerEpoch, commit
+	ended, err := end.RequestWith(w.Context(), client)
+	w.must(err)
+	w.must(kerr.ErrorForCode(ended.ErrorCode))
+
+	defer w.verify(true)
+	w.verify(false)
+	for _, topic := range []string{w.names.ReservationResults, w.names.AvailabilityUpdates} {
+		w.eventually("a record is taken unverified", func() bool {
+			err := w.produceUnheard(client, id, topic, producer)
+			if err != nil && !errors.Is(err, kerr.TransactionAbortable) { // the brokers have not heard yet
+				w.Fatal(err)
+			}
+			return err == nil
+		})
+	}
+	offsets := kmsg.NewPtrTxnOffsetCommitRequest()
+	offsets.TransactionalID, offsets.Group, offsets.ProducerID, offsets.ProducerEpoch = id, w.names.ConsumerGroup(), producer.ProducerID, producer.ProducerEpoch
+	offsets.Generation = -1
+	of := kmsg.NewTxnOffsetCommitRequestTopic()
+	of.Topic = w.names.StockDeltas
+	p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	p.Partition = 1
+	of.Partitions = append(of.Partitions, p)
+	offsets.Topics = append(offsets.Topics, of)
+	resp, err := offsets.RequestWith(w.Context(), client)
+	w.must(err)
+	w.must(kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode))
+}
+
+// verify lets the brokers ask the coordinator whether a transaction has the partition it writes to, or not.
+func (w *world) verify(on bool) {
+	w.Helper()
+	value := fmt.Sprint(on)
+	_, err := kadm.NewClient(w.client).AlterBrokerConfigs(w.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "transaction.partition.verification.enable", Value: &value}})
+	w.must(err)
+}
+
+func (w *world) produceUnheard(client *kgo.Client, id, topic string, producer *kmsg.InitProducerIDResponse) error {
+	w.Helper()
+	r := kmsg.Record{Key: []byte(hung), Value: []byte(hung)}
+	r.Length = int32(len(r.AppendTo(nil)) - 1)
+	now := time.Now().UnixMilli()
+	b := kmsg.RecordBatch{Magic: 2, PartitionLeaderEpoch: -1, Attributes: 0x10, FirstTimestamp: now, MaxTimestamp: now,
+		ProducerID: producer.ProducerID, ProducerEpoch: producer.ProducerEpoch, NumRecords: 1, Records: r.AppendTo(nil)}
+	packed := b.AppendTo(nil)
+	binary.BigEndian.PutUint32(packed[8:], uint32(len(packed)-12))
+	binary.BigEndian.PutUint32(packed[17:], crc32.Checksum(packed[21:], crc32.MakeTable(crc32.Castagnoli)))
+	produce := kmsg.NewPtrProduceRequest()
+	produce.TransactionID, produce.Acks, produce.TimeoutMillis = &id, -1, 5000
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = topic
+	p := kmsg.NewProduceRequestTopicPartition()
+	p.Records = packed
+	t.Partitions = append(t.Partitions, p)
+	produce.Topics = append(produce.Topics, t)
+	resp, err := produce.RequestWith(w.Context(), client)
+	w.must(err)
+	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+}
+
+// hanging is a stand-in for brokers of which some have a transaction open that its coordinator has ended.
+type hanging struct {
+	mu     sync.Mutex
+	state  string
+	topic  string // in whose partition 1 it is open
+	asked  int    // how often for that
+	added  []string
+	ended  []bool
+	writes int // records produced while it is open
+}
+
+const hangingProducer = 4711
+
+// stage answers for the brokers what they would say, until somebody ends a transaction that has the partition.
+func (h *hanging) stage(w *world) {
+	w.fake.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.fake.KeepControl()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		resp := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		state := kmsg.NewDescribeTransactionsResponseTransactionState()
+		state.TransactionalID, state.ProducerID, state.State = w.namespace+".one-0", hangingProducer, h.state
+		resp.TransactionStates = append(resp.TransactionStates, state)
+		return resp, nil, true
+	})
+	w.fake.ControlKey(int16(kmsg.DescribeProducers), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.fake.KeepControl()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.ended) > 0 {
+			return nil, nil, false
+		}
+		h.asked++
+		return h.producers(r, hangingProducer, 1), nil, true
+	})
+	w.fake.ControlKey(int16(kmsg.AddPartitionsToTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.fake.KeepControl()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, t := range r.(*kmsg.AddPartitionsToTxnRequest).Topics {
+			h.added = append(h.added, fmt.Sprint(t.Topic, t.Partitions))
+		}
+		return nil, nil, false
+	})
+	w.fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.fake.KeepControl()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.ended) == 0 && r.(*kmsg.ProduceRequest).TransactionID != nil {
+			h.writes++
+		}
+		return nil, nil, false
+	})
+	w.fake.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.fake.KeepControl()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.ended = append(h.ended, r.(*kmsg.EndTxnRequest).Commit)
+		return nil, nil, false
+	})
+}
+
+// producers answers that a producer has a transaction open in one partition of the topic.
+func (h *hanging) producers(r kmsg.Request, producer int64, partition int32) kmsg.Response {
+	resp := r.ResponseKind().(*kmsg.DescribeProducersResponse)
+	for _, t := range r.(*kmsg.DescribeProducersRequest).Topics {
+		topic := kmsg.NewDescribeProducersResponseTopic()
+		topic.Topic = t.Topic
+		for _, n := range t.Partitions {
+			p := kmsg.NewDescribeProducersResponseTopicPartition()
+			if p.Partition = n; n == partition && t.Topic == h.topic {
+				active := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+				active.ProducerID, active.CurrentTxnStartOffset = producer, 0
+				p.ActiveProducers = append(p.ActiveProducers, active)
+			}
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp
+}
+
+// TestWhatHangsIsEndedBeforeTheFirstRecord has a stand-in say that a transaction hangs. Nothing is written before it is
+// ended with the outcome that it had; where nobody knows that any more nothing is ever written, and the log says where to look.
+func TestWhatHangsIsEndedBeforeTheFirstRecord(t *testing.T) {
+	for _, state := range []string{"CompleteCommit", "CompleteAbort", "Empty"} {
+		t.Run(state, func(t *testing.T) {
+			virtually(t, settings{partitions: 2}, func(s *simulation) {
+				w := s.world
+				w.wired, w.patience = nil, time.Minute
+				h := &hanging{state: state, topic: w.names.ReservationResults}
+				h.stage(w)
+				r := w.start("one")
+				w.send(w.adjust("a", "SKU", "L00", 1))
+				if state == "Empty" {
+					w.eventually("it says where to look", func() bool { return r.log.said("RUNBOOK.md") })
+					<-time.After(time.Minute)
+				} else {
+					w.settled()
+				}
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				switch want := fmt.Sprint(h.topic, []int32{1}); {
+				case h.asked == 0 || h.writes > 0:
+					t.Errorf("it asked %d times, and wrote %d records before", h.asked, h.writes)
+				case state == "Empty" && len(h.ended) > 0:
+					t.Error("it ended what nobody knows the outcome of")
+				case state != "Empty" && (!slices.Equal(h.added, []string{want}) || h.ended[0] != (state == "CompleteCommit")):
+					t.Errorf("it ended %v of %q, want %q", h.ended, h.added, want)
+				}
+			})
+		})
+	}
+}
+
+// TestAnAbortedTransactionIsOverBeforeTheNext has brokers refuse the offsets of one transaction, which is aborted, and then say
+// for a second that it is open yet. Nothing is written in that second: it would be committed together with the next.
+func TestAnAbortedTransactionIsOverBeforeTheNext(t *testing.T) {
+	virtually(t, settings{partitions: 1}, func(s *simulation) {
+		w := s.world
+		w.wired, w.patience = nil, time.Minute
+		var mu sync.Mutex
+		var producer int64
+		var until time.Time
+		early := 0
+		w.fake.ControlKey(int16(kmsg.TxnOffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+			mu.Lock()
+			defer mu.Unlock()
+			commit := r.(*kmsg.TxnOffsetCommitRequest)
+			producer, until = commit.ProducerID, time.Now().Add(time.Second)
+			resp := r.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
+			for _, t := range commit.Topics {
+				topic := kmsg.NewTxnOffsetCommitResponseTopic()
+				topic.Topic, topic.TopicID = t.Topic, t.TopicID
+				for _, p := range t.Partitions {
+					refused := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+					refused.Partition, refused.ErrorCode = p.Partition, kerr.UnknownServerError.Code
+					topic.Partitions = append(topic.Partitions, refused)
+				}
+				resp.Topics = append(resp.Topics, topic)
+			}
+			return resp, nil, true
+		})
+		w.fake.ControlKey(int16(kmsg.DescribeProducers), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			w.fake.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
+			if !time.Now().Before(until) {
+				return nil, nil, false
+			}
+			h := hanging{topic: w.names.AvailabilityUpdates}
+			return h.producers(r, producer, 0), nil, true
+		})
+		w.fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			w.fake.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
+			if r.(*kmsg.ProduceRequest).TransactionID != nil && time.Now().Before(until) {
+				early++
+			}
+			return nil, nil, false
+		})
+		w.start("one")
+		w.send(w.adjust("a", "SKU", "L00", 1))
+		w.settled()
+		s.check()
+		mu.Lock()
+		defer mu.Unlock()
+		if until.IsZero() || early > 0 {
+			t.Errorf("aborted until %s, %d records written before", until, early)
+		}
+	})
+}
