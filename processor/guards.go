@@ -24,6 +24,7 @@ type guards struct {
 	Duplicates     bool // ids that were met are looked up
 	RestoredIDs    bool // a claim reads the ids that the store remembers
 	Assignor       bool // partitions are assigned by range
+	Hanging        bool // what hangs of an earlier transaction is ended before anything is written
 	Joined         bool // a replay voids what locations had before they joined
 	WholeSweep     bool // a witness of another graph or cursor makes the sweep whole
 }

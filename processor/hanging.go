@@ -35,7 +35,7 @@ func (s *session) endHanging(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking for the last transaction of %s: %w", s.transactionalID(), err)
 	}
-	open, err := s.leftOpen(ctx, last.ProducerID)
+	open, err := s.hangs(ctx, last.ProducerID)
 	if err != nil {
 		return err
 	}
@@ -99,46 +99,97 @@ func (s *session) newEpoch(ctx context.Context) (*kmsg.InitProducerIDResponse, e
 	return resp, err
 }
 
-// openWait is how long it is waited for partitions that nobody answers for: one that is out of order must not keep all
-// others waiting.
-const openWait = 5 * time.Second
-
-// leftOpen returns the partitions in which a producer has a transaction open, of all that the session may write to.
-func (s *session) leftOpen(ctx context.Context, producer int64) (kadm.TopicsSet, error) {
+// everywhere is all partitions that the session may write to.
+func (s *session) everywhere() kadm.TopicsSet {
 	n := &s.shared.names
-	ask := make(kadm.TopicsSet)
+	all := make(kadm.TopicsSet)
 	for _, topic := range [...]string{n.StockDeltas, n.ReservationEvents, n.AvailabilityUpdates, n.ReservationResults, n.DeadLetters} {
 		for p := range s.shared.partitions {
-			ask.Add(topic, p)
+			all.Add(topic, p)
 		}
 	}
-	open := make(kadm.TopicsSet)
-	for began := time.Now(); ; {
-		found, err := kadm.NewClient(s.shared.admin).DescribeProducers(ctx, ask)
-		if topics.IsDenied(err) {
-			return nil, fmt.Errorf("asking for open transactions: %w", err)
+	return all
+}
+
+// leftOpen asks partitions whether a producer has a transaction open there. Those that do not answer are unsure: they have no
+// leader just now, or the brokers do not know it yet.
+func (s *session) leftOpen(ctx context.Context, producer int64, in kadm.TopicsSet) (open, unsure kadm.TopicsSet, err error) {
+	open, unsure = make(kadm.TopicsSet), make(kadm.TopicsSet)
+	unsure.Merge(in)
+	asking, cancel := context.WithTimeout(ctx, hangAsk)
+	defer cancel()
+	found, err := kadm.NewClient(s.shared.admin).DescribeProducers(asking, in)
+	if topics.IsDenied(err) {
+		return nil, nil, fmt.Errorf("asking for open transactions: %w", err)
+	}
+	for _, p := range found.SortedPartitions() {
+		if p.Err != nil {
+			continue
 		}
-		for _, topic := range found.SortedPartitions() { // what is left of ask is unanswered
-			if topic.Err != nil {
-				err = topic.Err
-				continue
-			}
-			ask.Delete(topic.Topic, topic.Partition)
-			if p, ok := topic.ActiveProducers[producer]; ok && p.CurrentTxnStartOffset >= 0 {
-				open.Add(topic.Topic, topic.Partition)
-			}
+		unsure.Delete(p.Topic, p.Partition)
+		if active, ok := p.ActiveProducers[producer]; ok && active.CurrentTxnStartOffset >= 0 {
+			open.Add(p.Topic, p.Partition)
 		}
-		if len(ask) == 0 {
-			return open, nil
+	}
+	return open, unsure, nil
+}
+
+// hangAsk is for all partitions to answer.
+const hangAsk = 2 * time.Second
+
+// hangs returns the partitions in which a transaction of the producer hangs, once all have answered: the outcome is known
+// now, and not any more when a next transaction has ended. A producer that is new, -1, has none.
+func (s *session) hangs(ctx context.Context, producer int64) (kadm.TopicsSet, error) {
+	all, unsure := make(kadm.TopicsSet), s.everywhere()
+	for {
+		open, left, err := s.leftOpen(ctx, producer, unsure)
+		if err != nil {
+			return nil, err
 		}
-		if time.Since(began) > openWait {
-			s.log.Warn("not every partition tells whether a transaction hangs there", "err", err)
-			return open, nil
+		all.Merge(open)
+		if unsure = left; len(unsure) == 0 || producer < 0 {
+			return all, nil
 		}
 		if pause(ctx, 100*time.Millisecond); ctx.Err() != nil {
-			return nil, fmt.Errorf("asking for open transactions: %w", errors.Join(ctx.Err(), err))
+			return nil, fmt.Errorf("no leader tells whether a transaction hangs in %s: %w", listed(unsure), ctx.Err())
 		}
 	}
+}
+
+// makeSure waits until nothing of the transaction that the session has aborted is open: what is would end with the next one. It
+// fails where something stays open; a session that begins anew ends it.
+func (s *session) makeSure(ctx context.Context) error {
+	if len(s.aborted) == 0 || without.Hanging {
+		return nil
+	}
+	producer, _, err := s.client.ProducerID(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the producer id: %w", err)
+	}
+	for {
+		open, unsure, err := s.leftOpen(ctx, producer, s.aborted)
+		if err != nil {
+			return err
+		}
+		unsure.Merge(open)
+		if s.aborted = unsure; len(unsure) == 0 {
+			return nil
+		}
+		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
+			return fmt.Errorf("a transaction that was aborted may be open in %s: %w", listed(unsure), ctx.Err())
+		}
+	}
+}
+
+// written are the partitions that batches write to.
+func written(results []*folded) kadm.TopicsSet {
+	partitions := make(kadm.TopicsSet)
+	for _, f := range results {
+		for _, r := range f.outputs {
+			partitions.Add(r.Topic, r.Partition)
+		}
+	}
+	return partitions
 }
 
 // unstable says whether the group has offsets whose transaction is open, whosesoever it is.
@@ -153,7 +204,7 @@ func (s *session) unstable(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("fetching the committed offsets of the group: %w", err)
 	}
 	for _, g := range resp.Groups {
-		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 			return false, fmt.Errorf("fetching the committed offsets of the group: %w", err)
 		}
 		for _, t := range g.Topics {
@@ -228,24 +279,6 @@ func insist(ctx context.Context, ask func() error) error {
 		}
 		if pause(ctx, wait); ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)
-		}
-	}
-}
-
-// awaitMarkers waits until nothing of the transaction that the session has aborted is open: what hung would be
-// committed with its next one.
-func (s *session) awaitMarkers(ctx context.Context) error {
-	producer, _, err := s.client.ProducerID(ctx)
-	if err != nil {
-		return err
-	}
-	for {
-		open, err := s.leftOpen(ctx, producer)
-		if err != nil || len(open) == 0 {
-			return err
-		}
-		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
-			return fmt.Errorf("an aborted transaction is still open in %s: %w", listed(open), ctx.Err())
 		}
 	}
 }

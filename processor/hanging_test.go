@@ -151,7 +151,8 @@ type hanging struct {
 	asked  int    // how often for that
 	added  []string
 	ended  []bool
-	writes int // records produced while it is open
+	writes int       // produced while it is open
+	mute   time.Time // until then the partition does not answer, and writes counts what is produced there
 }
 
 const hangingProducer = 4711
@@ -172,7 +173,7 @@ func (h *hanging) stage(w *world) {
 		w.fake.KeepControl()
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if len(h.ended) > 0 {
+		if len(h.added) > 0 {
 			return nil, nil, false
 		}
 		h.asked++
@@ -191,7 +192,7 @@ func (h *hanging) stage(w *world) {
 		w.fake.KeepControl()
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if len(h.ended) == 0 && r.(*kmsg.ProduceRequest).TransactionID != nil {
+		if len(h.added) == 0 && r.(*kmsg.ProduceRequest).TransactionID != nil {
 			h.writes++
 		}
 		return nil, nil, false
@@ -213,7 +214,12 @@ func (h *hanging) producers(r kmsg.Request, producer int64, partition int32) kms
 		topic.Topic = t.Topic
 		for _, n := range t.Partitions {
 			p := kmsg.NewDescribeProducersResponseTopicPartition()
-			if p.Partition = n; n == partition && t.Topic == h.topic {
+			p.Partition = n
+			switch {
+			case n != partition || t.Topic != h.topic:
+			case time.Now().Before(h.mute):
+				continue
+			default:
 				active := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 				active.ProducerID, active.CurrentTxnStartOffset = producer, 0
 				p.ActiveProducers = append(p.ActiveProducers, active)
@@ -258,6 +264,26 @@ func TestWhatHangsIsEndedBeforeTheFirstRecord(t *testing.T) {
 	}
 }
 
+// TestASessionWaitsForPartitionsThatMayHang has one partition without a leader for 40 s when a processor begins. Nothing is written
+// before it has answered, and what hangs there is ended.
+func TestASessionWaitsForPartitionsThatMayHang(t *testing.T) {
+	virtually(t, settings{partitions: 2}, func(s *simulation) {
+		w := s.world
+		w.wired, w.patience = nil, time.Minute
+		h := &hanging{state: "CompleteAbort", topic: w.names.AvailabilityUpdates, mute: time.Now().Add(40 * time.Second)}
+		h.stage(w)
+		r := w.start("one")
+		w.send(w.adjust("a", "SKU", "L00", 1))
+		w.eventually("it says where", func() bool { return r.log.said("no leader tells whether a transaction hangs in " + h.topic + "/1") })
+		w.settled()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.writes > 0 || time.Now().Before(h.mute) || len(h.added) != 1 || h.ended[0] {
+			t.Errorf("%d times produced before what hangs was ended, in %q", h.writes, h.added)
+		}
+	})
+}
+
 // TestAnAbortedTransactionIsOverBeforeTheNext has brokers refuse the offsets of one transaction, which is aborted, and then say
 // for a second that it is open yet. Nothing is written in that second: it would be committed together with the next.
 func TestAnAbortedTransactionIsOverBeforeTheNext(t *testing.T) {
@@ -267,10 +293,14 @@ func TestAnAbortedTransactionIsOverBeforeTheNext(t *testing.T) {
 		var mu sync.Mutex
 		var producer int64
 		var until time.Time
-		early := 0
-		w.fake.ControlKey(int16(kmsg.TxnOffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		produced, early := false, 0
+		w.fake.ControlKey(int16(kmsg.TxnOffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			w.fake.KeepControl()
 			mu.Lock()
 			defer mu.Unlock()
+			if !produced || !until.IsZero() {
+				return nil, nil, false
+			}
 			commit := r.(*kmsg.TxnOffsetCommitRequest)
 			producer, until = commit.ProducerID, time.Now().Add(time.Second)
 			resp := r.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
@@ -300,8 +330,11 @@ func TestAnAbortedTransactionIsOverBeforeTheNext(t *testing.T) {
 			w.fake.KeepControl()
 			mu.Lock()
 			defer mu.Unlock()
-			if r.(*kmsg.ProduceRequest).TransactionID != nil && time.Now().Before(until) {
-				early++
+			if r.(*kmsg.ProduceRequest).TransactionID != nil {
+				produced = true
+				if time.Now().Before(until) {
+					early++
+				}
 			}
 			return nil, nil, false
 		})

@@ -102,12 +102,14 @@ func (s *session) takeBack(err error) {
 // transact publishes what was folded in one transaction. Neither committed nor an error: it was aborted, or, after an
 // unknown error of a broker, the client takes it for that.
 func (s *session) transact(ctx context.Context, results []*folded) (committed bool, err error) {
-	if s.aborted {
-		if err := s.awaitMarkers(ctx); err != nil {
-			return false, err
-		}
+	if err := s.makeSure(ctx); err != nil {
+		return false, err
 	}
-	defer func() { s.aborted = !committed }()
+	defer func() {
+		if !committed {
+			s.aborted = written(results)
+		}
+	}()
 	if err := s.group.Begin(); err != nil {
 		return false, fmt.Errorf("beginning a transaction: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -42,9 +43,9 @@ type session struct {
 
 	background sync.WaitGroup // claims, recoveries and the watch
 	pace       pace
-	gap        gap       // between transactions
-	aborted    bool      // the last transaction was, and its markers may be missing
-	passed     time.Time // when this life of the session first passed a batch over; zero: it did not
+	gap        gap            // between transactions
+	aborted    kadm.TopicsSet // where the last transaction wrote, if it was; it may be open there
+	passed     time.Time      // when this life of the session first passed a batch over; zero: it did not
 }
 
 func newSession(s *shared, number int) *session {
@@ -107,7 +108,7 @@ func (s *session) live(ctx context.Context) error {
 // twice that time is given up, so that nobody waits in silence for a broker or a client that is stuck.
 func (s *session) join(ctx context.Context) error {
 	s.mu.Lock()
-	s.tasks, s.assigned, s.rebalanced, s.passed, s.aborted = make(map[int32]*task), nil, false, time.Time{}, false
+	s.tasks, s.assigned, s.rebalanced, s.passed, s.aborted = make(map[int32]*task), nil, false, time.Time{}, nil
 	s.mu.Unlock()
 	var err error
 	if s.inflated, err = s.shared.newInflater(inflatedMax); err != nil {
@@ -115,8 +116,10 @@ func (s *session) join(ctx context.Context) error {
 	}
 	ask, cancel := context.WithTimeout(ctx, 2*s.shared.TransactionTimeout)
 	defer cancel()
-	if err := s.endHanging(ask); err != nil {
-		return err
+	if !without.Hanging {
+		if err := s.endHanging(ask); err != nil {
+			return err
+		}
 	}
 	group, err := kgo.NewGroupTransactSession(s.options()...)
 	if err != nil {
