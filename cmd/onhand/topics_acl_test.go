@@ -219,6 +219,10 @@ func (g *guarded) processorWaits(admin string, r topics.Right) {
 	if r.Resource == kmsg.ACLResourceTypeTransactionalId {
 		want = strings.TrimSuffix(want, "one") // it is told by the name of the instance
 	}
+	if r.Name == g.topics().AvailabilityUpdates && r.Operation == kmsg.ACLOperationRead {
+		g.beginnerWaits(want)
+		return
+	}
 	g.disturb()
 	g.mustAs(topics.UserStock, g.filled([]string{"import", "FEED"})...)
 	g.as(topics.UserOrders, "reserve", "HAT", "0.001", "--group", "EAST", "--timeout", "1ms")
@@ -232,6 +236,20 @@ func (g *guarded) processorWaits(admin string, r topics.Right) {
 		last = body
 	}
 	g.Errorf("the processor without %s is not told to wait for it; last: %s", want, last)
+}
+
+// beginnerWaits starts another processor, which says what it waits for before it joins the group.
+func (g *guarded) beginnerWaits(want string) {
+	g.Helper()
+	everybody := g.environ
+	g.environ = g.users[topics.UserProcessor]
+	defer func() { g.environ = everybody }()
+	beginner := g.start("run", "--admin", "127.0.0.1:0", "--instance", "one-more")
+	defer beginner.end()
+	eventually(g.T, "a processor that begins says that it waits", func() bool {
+		_, text := beginner.output()
+		return strings.Contains(text, "lacks "+want)
+	})
 }
 
 // goesOn waits until the processor has done everything that it could not.
