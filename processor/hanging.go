@@ -31,32 +31,33 @@ const (
 // records, of these partitions and of the group's offsets. It comes before the session's producer, whose id would hide
 // the outcome.
 func (s *session) endHanging(ctx context.Context) error {
-	last, err := s.lastTransaction(ctx)
-	if err != nil {
-		return fmt.Errorf("asking for the last transaction of %s: %w", s.transactionalID(), err)
-	}
-	open, err := s.hangs(ctx, last.ProducerID)
-	if err != nil {
-		return err
-	}
-	ended := last.State == txnCompleteCommit || last.State == txnCompleteAbort
-	if ended && len(open) == 0 {
-		if ended, err = s.unstable(ctx); err != nil {
+	for {
+		last, err := s.lastTransaction(ctx)
+		if err != nil {
+			return fmt.Errorf("asking for the last transaction of %s: %w", s.transactionalID(), err)
+		}
+		open, err := s.hangs(ctx, last.ProducerID)
+		if err != nil {
 			return err
 		}
+		ended := last.State == txnCompleteCommit || last.State == txnCompleteAbort
+		if len(open) > 0 && !ended {
+			return fmt.Errorf("transactions of %s hang in %s, and the coordinator does not know their outcome any more: see RUNBOOK.md, \"A transaction hangs\"", s.transactionalID(), listed(open))
+		}
+		if len(open) == 0 {
+			if unstable, err := s.unstable(ctx); err != nil || !ended || !unstable {
+				return err
+			}
+		} else {
+			s.log.Warn("a transaction hangs, and is ended as its coordinator has ended it", "state", last.State, "partitions", listed(open))
+		}
+		if err := s.endAgain(ctx, last.State == txnCompleteCommit, open); err != nil {
+			return fmt.Errorf("ending what the last transaction of %s has left open: %w", s.transactionalID(), err)
+		}
+		if len(open) == 0 {
+			return nil // the offsets may be another's
+		}
 	}
-	switch {
-	case !ended && len(open) == 0:
-		return nil
-	case !ended:
-		return fmt.Errorf("transactions of %s hang in %s, and the coordinator does not know their outcome any more: see RUNBOOK.md, \"A transaction hangs\"", s.transactionalID(), listed(open))
-	case len(open) > 0:
-		s.log.Warn("a transaction hangs, and is ended as its coordinator has ended it", "state", last.State, "partitions", listed(open))
-	}
-	if err := s.endAgain(ctx, last.State == txnCompleteCommit, open); err != nil {
-		return fmt.Errorf("ending what the last transaction of %s has left open: %w", s.transactionalID(), err)
-	}
-	return nil
 }
 
 // lastTransaction waits until the id's last transaction has ended, and ends it if nobody else does. Where the id is new, the
@@ -198,6 +199,14 @@ func (s *session) unstable(ctx context.Context) (bool, error) {
 	r.RequireStable, r.Group = true, s.shared.names.ConsumerGroup()
 	group := kmsg.NewOffsetFetchRequestGroup()
 	group.Group = r.Group
+	for _, name := range s.shared.inputs() {
+		topic := kmsg.NewOffsetFetchRequestGroupTopic()
+		topic.Topic, topic.TopicID = name, s.shared.topicIDs[name]
+		for p := range s.shared.partitions {
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		group.Topics = append(group.Topics, topic)
+	}
 	r.Groups = append(r.Groups, group)
 	resp, err := r.RequestWith(ctx, s.shared.admin)
 	if err != nil {
