@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,26 +161,37 @@ func (s *session) hangs(ctx context.Context, producer int64) (kadm.TopicsSet, er
 // makeSure waits until nothing of the transaction that the session has aborted is open: what is would end with the next one. It
 // fails where something stays open; a session that begins anew ends it.
 func (s *session) makeSure(ctx context.Context) error {
-	if len(s.aborted) == 0 || without.Hanging {
+	if s.aborted.task == nil || without.Hanging {
 		return nil
 	}
 	producer, _, err := s.client.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("asking for the producer id: %w", err)
 	}
-	for {
-		open, unsure, err := s.leftOpen(ctx, producer, s.aborted)
+	for len(s.aborted.partitions) > 0 {
+		open, unsure, err := s.leftOpen(ctx, producer, s.aborted.partitions)
 		if err != nil {
 			return err
 		}
 		unsure.Merge(open)
-		if s.aborted = unsure; len(unsure) == 0 {
-			return nil
+		if s.aborted.partitions = unsure; len(unsure) == 0 {
+			break
 		}
 		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
 			return fmt.Errorf("a transaction that was aborted may be open in %s: %w", listed(unsure), ctx.Err())
 		}
 	}
+	_, err = s.aborted.task.committedOffsets(ctx)
+	if err == nil {
+		s.aborted = aborted{}
+	}
+	return err
+}
+
+// aborted is where a transaction that was aborted may be open: in partitions, and in the group's offsets, of all its tasks or of none.
+type aborted struct {
+	partitions kadm.TopicsSet
+	task       *task // one of them; nil: no transaction was aborted
 }
 
 // written are the partitions that batches write to.
@@ -195,33 +207,22 @@ func written(results []*folded) kadm.TopicsSet {
 
 // unstable says whether the group has offsets whose transaction is open, whosesoever it is.
 func (s *session) unstable(ctx context.Context) (bool, error) {
-	r := kmsg.NewPtrOffsetFetchRequest()
-	r.RequireStable, r.Group = true, s.shared.names.ConsumerGroup()
-	group := kmsg.NewOffsetFetchRequestGroup()
-	group.Group = r.Group
-	for _, name := range s.shared.inputs() {
-		topic := kmsg.NewOffsetFetchRequestGroupTopic()
-		topic.Topic, topic.TopicID = name, s.shared.topicIDs[name]
-		for p := range s.shared.partitions {
-			topic.Partitions = append(topic.Partitions, p)
-		}
-		group.Topics = append(group.Topics, topic)
+	all := make([]int32, s.shared.partitions)
+	for p := range all {
+		all[p] = int32(p)
 	}
-	r.Groups = append(r.Groups, group)
-	resp, err := r.RequestWith(ctx, s.shared.admin)
+	group, err := s.shared.fetchOffsets(ctx, all)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("fetching the committed offsets of the group: %w", err)
 	}
-	for _, g := range resp.Groups {
-		if err := kerr.ErrorForCode(g.ErrorCode); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-			return false, fmt.Errorf("fetching the committed offsets of the group: %w", err)
-		}
-		for _, t := range g.Topics {
-			for _, p := range t.Partitions {
-				if p.ErrorCode == kerr.UnstableOffsetCommit.Code {
-					return true, nil
-				}
-			}
+	for _, t := range group.Topics {
+		if slices.ContainsFunc(t.Partitions, func(p kmsg.OffsetFetchResponseGroupTopicPartition) bool {
+			return p.ErrorCode == kerr.UnstableOffsetCommit.Code
+		}) {
+			return true, nil
 		}
 	}
 	return false, nil

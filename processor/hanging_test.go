@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"onhand/topics"
 )
 
 // TestAHangingTransactionEndsAsItWas makes what a broker that leaves markers out makes: a transaction that its coordinator
@@ -155,7 +157,8 @@ type hanging struct {
 	added  []string
 	ended  []bool
 	writes int       // produced while it is open
-	mute   time.Time // until then the partition does not answer, and writes counts what is produced there
+	mute   time.Time // until then the partition does not answer
+	again  bool      // it is left open once more when it is ended for the first time
 }
 
 const hangingProducer = 4711
@@ -176,7 +179,7 @@ func (h *hanging) stage(w *world) {
 		w.fake.KeepControl()
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if len(h.added) > 0 {
+		if !h.open() {
 			return nil, nil, false
 		}
 		h.asked++
@@ -195,7 +198,7 @@ func (h *hanging) stage(w *world) {
 		w.fake.KeepControl()
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if len(h.added) == 0 && r.(*kmsg.ProduceRequest).TransactionID != nil {
+		if h.open() && r.(*kmsg.ProduceRequest).TransactionID != nil {
 			h.writes++
 		}
 		return nil, nil, false
@@ -208,6 +211,8 @@ func (h *hanging) stage(w *world) {
 		return nil, nil, false
 	})
 }
+
+func (h *hanging) open() bool { return len(h.added) == 0 || h.again && len(h.added) == 1 }
 
 // producers answers that a producer has a transaction open in one partition of the topic.
 func (h *hanging) producers(r kmsg.Request, producer int64, partition int32) kmsg.Response {
@@ -237,12 +242,19 @@ func (h *hanging) producers(r kmsg.Request, producer int64, partition int32) kms
 // TestWhatHangsIsEndedBeforeTheFirstRecord has a stand-in say that a transaction hangs. Nothing is written before it is
 // ended with the outcome that it had; where nobody knows that any more nothing is ever written, and the log says where to look.
 func TestWhatHangsIsEndedBeforeTheFirstRecord(t *testing.T) {
-	for _, state := range []string{"CompleteCommit", "CompleteAbort", "Empty"} {
-		t.Run(state, func(t *testing.T) {
+	for _, kind := range []struct {
+		state string
+		again bool
+	}{{"CompleteCommit", false}, {"CompleteAbort", false}, {"CompleteAbort", true}, {"Empty", false}} {
+		t.Run(fmt.Sprintf("%+v", kind), func(t *testing.T) {
+			state, ends := kind.state, 1
+			if kind.again {
+				ends = 2
+			}
 			virtually(t, settings{partitions: 2}, func(s *simulation) {
 				w := s.world
 				w.wired, w.patience = nil, time.Minute
-				h := &hanging{state: state, topic: w.names.ReservationResults}
+				h := &hanging{state: state, topic: w.names.ReservationResults, again: kind.again}
 				h.stage(w)
 				r := w.start("one")
 				w.send(w.adjust("a", "SKU", "L00", 1))
@@ -259,7 +271,7 @@ func TestWhatHangsIsEndedBeforeTheFirstRecord(t *testing.T) {
 					t.Errorf("it asked %d times, and wrote %d records before", h.asked, h.writes)
 				case state == "Empty" && len(h.ended) > 0:
 					t.Error("it ended what nobody knows the outcome of")
-				case state != "Empty" && (!slices.Equal(h.added, []string{want}) || h.ended[0] != (state == "CompleteCommit")):
+				case state != "Empty" && (!slices.Equal(h.added, slices.Repeat([]string{want}, ends)) || slices.Contains(h.ended[:ends], state != "CompleteCommit")):
 					t.Errorf("it ended %v of %q, want %q", h.ended, h.added, want)
 				}
 			})
@@ -288,24 +300,36 @@ func TestASessionWaitsForPartitionsThatMayHang(t *testing.T) {
 }
 
 // TestAnAbortedTransactionIsOverBeforeTheNext has brokers refuse the offsets of one transaction, which is aborted, and then say
-// for a second that it is open yet. Nothing is written in that second: it would be committed together with the next.
+// for four seconds that it is open yet, in a partition or in the group's offsets. Nothing is written meanwhile: it would be
+// committed together with the next.
 func TestAnAbortedTransactionIsOverBeforeTheNext(t *testing.T) {
-	virtually(t, settings{partitions: 1}, func(s *simulation) {
+	for _, in := range []string{"updates", "offsets"} {
+		t.Run(in, func(t *testing.T) { abortedIsOver(t, in == "offsets") })
+	}
+}
+
+func abortedIsOver(t *testing.T, offsets bool) {
+	virtually(t, settings{partitions: 2}, func(s *simulation) {
 		w := s.world
 		w.wired, w.patience = nil, time.Minute
 		var mu sync.Mutex
 		var producer int64
 		var until time.Time
-		produced, early := false, 0
+		produced, early, refusals := false, 0, 1
+		if offsets {
+			refusals = 4 // then the tasks claim again, and the other one finds its offsets decided
+		}
 		w.fake.ControlKey(int16(kmsg.TxnOffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			w.fake.KeepControl()
 			mu.Lock()
 			defer mu.Unlock()
-			if !produced || !until.IsZero() {
+			if !produced || refusals == 0 {
 				return nil, nil, false
 			}
 			commit := r.(*kmsg.TxnOffsetCommitRequest)
-			producer, until = commit.ProducerID, time.Now().Add(time.Second)
+			if refusals--; refusals == 0 {
+				producer, until = commit.ProducerID, time.Now().Add(4 * time.Second)
+			}
 			resp := r.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
 			for _, t := range commit.Topics {
 				topic := kmsg.NewTxnOffsetCommitResponseTopic()
@@ -323,7 +347,7 @@ func TestAnAbortedTransactionIsOverBeforeTheNext(t *testing.T) {
 			w.fake.KeepControl()
 			mu.Lock()
 			defer mu.Unlock()
-			if !time.Now().Before(until) {
+			if offsets || !time.Now().Before(until) {
 				return nil, nil, false
 			}
 			h := hanging{topic: w.names.AvailabilityUpdates}
@@ -341,8 +365,31 @@ func TestAnAbortedTransactionIsOverBeforeTheNext(t *testing.T) {
 			}
 			return nil, nil, false
 		})
+		w.fake.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			w.fake.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
+			ask := r.(*kmsg.OffsetFetchRequest)
+			if !offsets || !time.Now().Before(until) || !ask.RequireStable || ask.Groups[0].Topics[0].Partitions[0] != 0 {
+				return nil, nil, false
+			}
+			answer := r.ResponseKind()
+			unstable(r, answer)
+			return answer, nil, true
+		})
 		w.start("one")
-		w.send(w.adjust("a", "SKU", "L00", 1))
+		skus := make(map[int32]string)
+		for n := 0; len(skus) < 2; n++ {
+			sku := fmt.Sprint("SKU-", n)
+			skus[topics.PartitionOf(sku, 2)] = sku
+		}
+		w.send(w.adjust("a", skus[0], "L00", 1))
+		w.eventually("a transaction is aborted", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return refusals == 0
+		})
+		w.send(w.adjust("b", skus[1], "L00", 1))
 		w.settled()
 		s.check()
 		mu.Lock()

@@ -34,30 +34,13 @@ func (t *task) committedOffsets(ctx context.Context) ([availability.Inputs]offse
 
 func (t *task) askOffsets(ctx context.Context) ([availability.Inputs]offsets, error) {
 	var found [availability.Inputs]offsets
-	r := kmsg.NewPtrOffsetFetchRequest()
-	r.RequireStable = !without.Stable
-	r.Group = t.shared.names.ConsumerGroup()
-	group := kmsg.NewOffsetFetchRequestGroup()
-	group.Group = r.Group
-	for _, name := range t.shared.inputs() {
-		topic := kmsg.NewOffsetFetchRequestGroupTopic()
-		topic.Topic, topic.Partitions = name, []int32{t.number}
-		topic.TopicID = t.shared.topicIDs[name]
-		group.Topics = append(group.Topics, topic)
-	}
-	r.Groups = append(r.Groups, group)
-	resp, err := r.RequestWith(ctx, t.shared.admin)
-	if err == nil && len(resp.Groups) == 1 {
-		err = kerr.ErrorForCode(resp.Groups[0].ErrorCode)
-	} else if err == nil {
-		err = fmt.Errorf("the answer has %d groups, not one", len(resp.Groups))
-	}
+	group, err := t.shared.fetchOffsets(ctx, []int32{t.number})
 	if err != nil {
 		return found, fmt.Errorf("fetching committed offsets of task %d: %w", t.number, err)
 	}
 	for input, name := range t.shared.inputs() {
 		found[input].offset = -1
-		for _, topic := range resp.Groups[0].Topics {
+		for _, topic := range group.Topics {
 			if topic.Topic != name && topic.TopicID != t.shared.topicIDs[name] || len(topic.Partitions) != 1 {
 				continue
 			}
@@ -74,6 +57,29 @@ func (t *task) askOffsets(ctx context.Context) ([availability.Inputs]offsets, er
 		}
 	}
 	return found, nil
+}
+
+// fetchOffsets asks for what the group has committed of partitions of both inputs.
+func (s *shared) fetchOffsets(ctx context.Context, partitions []int32) (*kmsg.OffsetFetchResponseGroup, error) {
+	r := kmsg.NewPtrOffsetFetchRequest()
+	r.RequireStable = !without.Stable
+	r.Group = s.names.ConsumerGroup()
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group = r.Group
+	for _, name := range s.inputs() {
+		topic := kmsg.NewOffsetFetchRequestGroupTopic()
+		topic.Topic, topic.TopicID, topic.Partitions = name, s.topicIDs[name], partitions
+		group.Topics = append(group.Topics, topic)
+	}
+	r.Groups = append(r.Groups, group)
+	resp, err := r.RequestWith(ctx, s.admin)
+	if err != nil {
+		return nil, err
+	}
+	if len(resp.Groups) != 1 {
+		return nil, fmt.Errorf("the answer has %d groups, not one", len(resp.Groups))
+	}
+	return &resp.Groups[0], kerr.ErrorForCode(resp.Groups[0].ErrorCode)
 }
 
 // starts returns the log starts of the task's partitions.

@@ -107,7 +107,7 @@ func (s *session) transact(ctx context.Context, results []*folded) (committed bo
 	}
 	defer func() {
 		if !committed {
-			s.aborted = written(results)
+			s.aborted = aborted{written(results), results[0].task}
 		}
 	}()
 	if err := s.group.Begin(); err != nil {

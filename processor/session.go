@@ -9,10 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
 	"onhand/processor/availability"
@@ -43,9 +40,9 @@ type session struct {
 
 	background sync.WaitGroup // claims, recoveries and the watch
 	pace       pace
-	gap        gap            // between transactions
-	aborted    kadm.TopicsSet // where the last transaction wrote, if it was; it may be open there
-	passed     time.Time      // when this life of the session first passed a batch over; zero: it did not
+	gap        gap       // between transactions
+	aborted    aborted   // the last transaction, if it was
+	passed     time.Time // when this life of the session first passed a batch over; zero: it did not
 }
 
 func newSession(s *shared, number int) *session {
@@ -108,7 +105,7 @@ func (s *session) live(ctx context.Context) error {
 // twice that time is given up, so that nobody waits in silence for a broker or a client that is stuck.
 func (s *session) join(ctx context.Context) error {
 	s.mu.Lock()
-	s.tasks, s.assigned, s.rebalanced, s.passed, s.aborted = make(map[int32]*task), nil, false, time.Time{}, nil
+	s.tasks, s.assigned, s.rebalanced, s.passed, s.aborted = make(map[int32]*task), nil, false, time.Time{}, aborted{}
 	s.mu.Unlock()
 	var err error
 	if s.inflated, err = s.shared.newInflater(inflatedMax); err != nil {
@@ -196,46 +193,6 @@ const (
 	outputsBuffered     = 200_000
 	outputBytesBuffered = 128 << 20
 )
-
-func (s *session) leave() {
-	s.mu.Lock()
-	tasks := s.tasks
-	s.tasks = make(map[int32]*task)
-	s.mu.Unlock()
-	s.park(tasks)
-	s.member, _ = s.client.GroupMetadata()
-	s.group.AllowRebalance()
-	s.group.Close()
-	s.background.Wait()
-}
-
-// leaveWait bounds how long a process that stops waits for the group to let it go.
-const leaveWait = 2 * time.Second
-
-// leaveGroup gives up the place that the group keeps for a member with a name of its own. It names the member too: a process
-// that has started under the same name meanwhile is another one.
-func (s *session) leaveGroup() {
-	if !s.shared.LeaveOnStop || s.member == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveWait) // the process is stopping: bounded by its own time
-	defer cancel()
-	r := kmsg.NewPtrLeaveGroupRequest()
-	r.Group = s.shared.names.ConsumerGroup()
-	member := kmsg.NewLeaveGroupRequestMember()
-	member.MemberID, member.InstanceID, member.Reason = s.member, &s.id, kmsg.StringPtr("stopped, and leaves")
-	r.Members = append(r.Members, member)
-	resp, err := r.RequestWith(ctx, s.shared.admin)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.ErrorCode)
-	}
-	for i := 0; err == nil && i < len(resp.Members); i++ {
-		err = kerr.ErrorForCode(resp.Members[i].ErrorCode)
-	}
-	if err != nil {
-		s.log.Warn("the group keeps this member's tasks until its session is over", "err", err)
-	}
-}
 
 // cycle is one turn: poll, prepare, publish.
 func (s *session) cycle(ctx context.Context) error {

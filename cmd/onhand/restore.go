@@ -265,8 +265,8 @@ func (r *restoring) write(ctx context.Context, p *restorePlan) error {
 // stands looks once more for each task: a Redis that was replaced meanwhile may have forgotten some.
 func (r *restoring) stands(ctx context.Context, p *restorePlan) error {
 	for _, target := range p.targets {
-		there, err := r.store.Occupied(ctx, target)
-		if err == nil && !there {
+		c, err := r.store.Checkpoint(ctx, target)
+		if errors.Is(err, availability.ErrCorrupt) || err == nil && c.CommitID == (availability.CommitID{}) {
 			err = hinted(fmt.Errorf("task %d was restored, and Redis has forgotten it since: it failed over, or was started without its data", target),
 				"the same command restores what is missing, and leaves the rest")
 		}

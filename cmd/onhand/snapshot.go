@@ -378,27 +378,3 @@ func (w *wire) topicIDs(ctx context.Context) (map[string]string, error) {
 	}
 	return ids, nil
 }
-
-// sums adds up what the files have.
-func (m *manifest) sums() (t manifestTask, files int, unread int64) {
-	for i := range m.Tasks {
-		of := &m.Tasks[i]
-		t.SKUs, t.Cells, t.Reservations, t.IDs, t.Bytes = t.SKUs+of.SKUs, t.Cells+of.Cells, t.Reservations+of.Reservations, t.IDs+of.IDs, t.Bytes+of.Bytes
-		for _, input := range of.Inputs {
-			unread += input.Unread
-		}
-		if of.File != "" {
-			files++
-		}
-	}
-	return t, files, unread
-}
-
-func (m *manifest) print(out io.Writer, dir string) {
-	sum, files, unread := m.sums()
-	fmt.Fprintf(out, "%s: %s of %s in namespace %s, %s\n", dir, plural(files, "file"), plural(len(m.Tasks), "task"), m.Namespace, formatBytes(sum.Bytes))
-	fmt.Fprintf(out, "%d SKUs, %d balances, %d reservations, %d ids\n", sum.SKUs, sum.Cells, sum.Reservations, sum.IDs)
-	if unread > 0 {
-		fmt.Fprintf(out, "the inputs went on meanwhile: %d records are in the topics alone, from where the tasks replay them\n", unread)
-	}
-}
