@@ -328,7 +328,7 @@ func abortedIsOver(t *testing.T, offsets bool) {
 			}
 			commit := r.(*kmsg.TxnOffsetCommitRequest)
 			if refusals--; refusals == 0 {
-				producer, until = commit.ProducerID, time.Now().Add(4 * time.Second)
+				producer, until = commit.ProducerID, time.Now().Add(4*time.Second)
 			}
 			resp := r.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
 			for _, t := range commit.Topics {
