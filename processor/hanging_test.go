@@ -312,71 +312,11 @@ func abortedIsOver(t *testing.T, offsets bool) {
 	virtually(t, settings{partitions: 2}, func(s *simulation) {
 		w := s.world
 		w.wired, w.patience = nil, time.Minute
-		var mu sync.Mutex
-		var producer int64
-		var until time.Time
-		produced, early, refusals := false, 0, 1
+		a := &abortedStand{offsets: offsets, refusals: 1}
 		if offsets {
-			refusals = 4 // then the tasks claim again, and the other one finds its offsets decided
+			a.refusals = 4 // then the tasks claim again, and the other one finds its offsets decided
 		}
-		w.fake.ControlKey(int16(kmsg.TxnOffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			w.fake.KeepControl()
-			mu.Lock()
-			defer mu.Unlock()
-			if !produced || refusals == 0 {
-				return nil, nil, false
-			}
-			commit := r.(*kmsg.TxnOffsetCommitRequest)
-			if refusals--; refusals == 0 {
-				producer, until = commit.ProducerID, time.Now().Add(4*time.Second)
-			}
-			resp := r.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
-			for _, t := range commit.Topics {
-				topic := kmsg.NewTxnOffsetCommitResponseTopic()
-				topic.Topic, topic.TopicID = t.Topic, t.TopicID
-				for _, p := range t.Partitions {
-					refused := kmsg.NewTxnOffsetCommitResponseTopicPartition()
-					refused.Partition, refused.ErrorCode = p.Partition, kerr.UnknownServerError.Code
-					topic.Partitions = append(topic.Partitions, refused)
-				}
-				resp.Topics = append(resp.Topics, topic)
-			}
-			return resp, nil, true
-		})
-		w.fake.ControlKey(int16(kmsg.DescribeProducers), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			w.fake.KeepControl()
-			mu.Lock()
-			defer mu.Unlock()
-			if offsets || !time.Now().Before(until) {
-				return nil, nil, false
-			}
-			h := hanging{topic: w.names.AvailabilityUpdates}
-			return h.producers(r, producer, 0), nil, true
-		})
-		w.fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			w.fake.KeepControl()
-			mu.Lock()
-			defer mu.Unlock()
-			if r.(*kmsg.ProduceRequest).TransactionID != nil {
-				produced = true
-				if time.Now().Before(until) {
-					early++
-				}
-			}
-			return nil, nil, false
-		})
-		w.fake.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			w.fake.KeepControl()
-			mu.Lock()
-			defer mu.Unlock()
-			ask := r.(*kmsg.OffsetFetchRequest)
-			if !offsets || !time.Now().Before(until) || !ask.RequireStable || ask.Groups[0].Topics[0].Partitions[0] != 0 {
-				return nil, nil, false
-			}
-			answer := r.ResponseKind()
-			unstable(r, answer)
-			return answer, nil, true
-		})
+		a.stage(w)
 		w.start("one")
 		skus := make(map[int32]string)
 		for n := 0; len(skus) < 2; n++ {
@@ -385,17 +325,90 @@ func abortedIsOver(t *testing.T, offsets bool) {
 		}
 		w.send(w.adjust("a", skus[0], "L00", 1))
 		w.eventually("a transaction is aborted", func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return refusals == 0
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.refusals == 0
 		})
 		w.send(w.adjust("b", skus[1], "L00", 1))
 		w.settled()
 		s.check()
-		mu.Lock()
-		defer mu.Unlock()
-		if until.IsZero() || early > 0 {
-			t.Errorf("aborted until %s, %d records written before", until, early)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.until.IsZero() || a.early > 0 {
+			t.Errorf("aborted until %s, %d records written before", a.until, a.early)
 		}
 	})
+}
+
+// abortedStand is a stand-in for brokers that refuse offsets some times, and then say for a while that the transaction is open yet.
+type abortedStand struct {
+	offsets bool // it is open in the group's offsets of partition 0, else in its updates
+
+	mu       sync.Mutex
+	refusals int // yet to come
+	producer int64
+	until    time.Time
+	produced bool
+	early    int // requests to produce before until
+}
+
+func (a *abortedStand) stage(w *world) {
+	on := func(key kmsg.Key, answer func(r kmsg.Request) (kmsg.Response, bool)) {
+		w.fake.ControlKey(key.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			w.fake.KeepControl()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			resp, ok := answer(r)
+			return resp, nil, ok
+		})
+	}
+	on(kmsg.TxnOffsetCommit, a.refuse)
+	on(kmsg.DescribeProducers, func(r kmsg.Request) (kmsg.Response, bool) {
+		if a.offsets || !time.Now().Before(a.until) {
+			return nil, false
+		}
+		h := hanging{topic: w.names.AvailabilityUpdates}
+		return h.producers(r, a.producer, 0), true
+	})
+	on(kmsg.Produce, func(r kmsg.Request) (kmsg.Response, bool) {
+		if r.(*kmsg.ProduceRequest).TransactionID != nil {
+			a.produced = true
+			if time.Now().Before(a.until) {
+				a.early++
+			}
+		}
+		return nil, false
+	})
+	on(kmsg.OffsetFetch, func(r kmsg.Request) (kmsg.Response, bool) {
+		ask := r.(*kmsg.OffsetFetchRequest)
+		if !a.offsets || !time.Now().Before(a.until) || !ask.RequireStable || ask.Groups[0].Topics[0].Partitions[0] != 0 {
+			return nil, false
+		}
+		answer := r.ResponseKind()
+		unstable(r, answer)
+		return answer, true
+	})
+}
+
+// refuse answers the offsets of a transaction that has written.
+func (a *abortedStand) refuse(r kmsg.Request) (kmsg.Response, bool) {
+	if !a.produced || a.refusals == 0 {
+		return nil, false
+	}
+	commit := r.(*kmsg.TxnOffsetCommitRequest)
+	if a.refusals--; a.refusals == 0 {
+		a.producer, a.until = commit.ProducerID, time.Now().Add(4*time.Second)
+	}
+	resp := r.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
+	for _, t := range commit.Topics {
+		topic := kmsg.NewTxnOffsetCommitResponseTopic()
+		topic.Topic, topic.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			refused := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+			refused.Partition, refused.ErrorCode = p.Partition, kerr.UnknownServerError.Code
+			topic.Partitions = append(topic.Partitions, refused)
+		}
+		resp.Topics = append(resp.Topics, topic)
+	}
+	return resp, true
 }

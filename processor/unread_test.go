@@ -12,10 +12,13 @@ import (
 	"onhand/topics"
 )
 
-// bomb produces a batch of some kilobytes whose records are good, and take 40 MiB.
+// bomb produces a batch of some kilobytes whose records are good, and take 40 MiB. It has a client of its own: one that has
+// just sent something may send the first of them by themselves.
 func (w *world) bomb(record *kgo.Record) {
 	w.Helper()
-	client, flush := w.bomber()
+	client, err := kgo.NewClient(w.kafka(append(w.names.ProducerOpts(), kgo.ProducerBatchMaxBytesFn(func(string) int32 { return 64 << 20 }), kgo.ProducerLinger(time.Minute))...)...)
+	w.must(err)
+	defer client.Close()
 	// A client that is told to send while it asks for a topic sends what it has so far, not a batch. So it gets to know the topic
 	// by a record that it never sends.
 	asks := *record
@@ -25,21 +28,6 @@ func (w *world) bomb(record *kgo.Record) {
 		return err == nil && leader >= 0
 	})
 	w.must(client.AbortBufferedRecords(w.Context()))
-	w.fill(client, record)
-	flush()
-}
-
-// bomber returns a client whose batches are as large as they can be, and what sends them.
-func (w *world) bomber() (client *kgo.Client, flush func()) {
-	w.Helper()
-	client, err := kgo.NewClient(w.kafka(append(w.names.ProducerOpts(), kgo.ProducerBatchMaxBytesFn(func(string) int32 { return 64 << 20 }), kgo.ProducerLinger(time.Minute))...)...)
-	w.must(err)
-	w.Cleanup(client.Close)
-	return client, func() { w.must(client.Flush(w.Context())) }
-}
-
-// fill puts the records of a batch into a client.
-func (w *world) fill(client *kgo.Client, record *kgo.Record) {
 	padding := kgo.RecordHeader{Key: "padding", Value: make([]byte, 200<<10)}
 	for range 200 {
 		r := *record
@@ -50,6 +38,7 @@ func (w *world) fill(client *kgo.Client, record *kgo.Record) {
 			}
 		})
 	}
+	w.must(client.Flush(w.Context()))
 }
 
 // TestABatchTooLargeToReadIsPassedOver puts batches that say more than a process may hold into each input and among the
@@ -106,7 +95,6 @@ func TestABatchTooLargeToReadIsPassedOver(t *testing.T) {
 func TestBatchesTooLargeToReadInEveryPartition(t *testing.T) {
 	w := newWorld(t, 4)
 	w.publish(graphOf(3, overlap()))
-	client, flush := w.bomber()
 	skus := make(map[int32]string)
 	for n := 0; len(skus) < int(w.partitions); n++ {
 		sku := fmt.Sprint("SKU-", n)
@@ -114,17 +102,14 @@ func TestBatchesTooLargeToReadInEveryPartition(t *testing.T) {
 			skus[p] = sku
 		}
 	}
-	for _, sku := range skus { // a client that is told to send while it asks for a topic does not wait for company
-		client.Produce(w.Context(), w.count("f"+sku, sku, "L00", 1), nil)
-		client.Produce(w.Context(), w.reserve("f"+sku, sku, location("L00"), 1), nil)
+	for _, sku := range skus {
+		w.send(w.count("f"+sku, sku, "L00", 1), w.reserve("f"+sku, sku, location("L00"), 1))
 	}
-	flush()
 	for range 2 {
 		for n, sku := range skus {
-			w.fill(client, w.adjust(fmt.Sprint("bomb", n), sku, "L00", 1))
-			w.fill(client, w.reserve(fmt.Sprint("bomb", n), sku, location("L00"), 1))
+			w.bomb(w.adjust(fmt.Sprint("bomb", n), sku, "L00", 1))
+			w.bomb(w.reserve(fmt.Sprint("bomb", n), sku, location("L00"), 1))
 		}
-		flush()
 	}
 	for _, sku := range skus {
 		w.send(w.count("c"+sku, sku, "L00", 5))
